@@ -1,0 +1,104 @@
+"""Functions that are chosen at compile time by the type of their first argument.
+
+A model, an energy and a scheme are each a `NamedTuple` of numbers. `@generic` turns a signature with a docstring into a
+function that calls the implementation registered for the class of its first argument; so the driver and the schemes are
+written once, and compiled per model without a branch at run time. To add one, write its tuple and register its functions.
+
+Arrays of one block have the shape (component, 8), `x_i` is a lane, and all numbers are in the units of the model's clock.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from numba.extending import overload
+
+from dlnmc_kernels.lanes import Lane
+
+Function = Callable[..., Any]
+
+
+def generic(signature: Function) -> Any:
+    """Declare a function with one implementation for each class of its first argument.
+
+    `@function.register(Class)` adds one; its argument names must be those of the signature.
+    """
+    implementations: dict[type, Function] = {}
+
+    @functools.wraps(signature)
+    def function(*args: Any) -> Any:
+        return implementations[type(args[0])](*args)
+
+    @functools.wraps(signature)
+    def choose(*args: Any) -> Function | None:
+        return implementations.get(getattr(args[0], "instance_class", type(None)))
+
+    def register(cls: type) -> Callable[[Function], Function]:
+        def decorate(implementation: Function) -> Function:
+            implementations[cls] = implementation
+            return implementation
+
+        return decorate
+
+    overload(function, strict=False)(choose)  # strict would also compare annotations
+    function.register = register  # type: ignore[attr-defined]
+    return function
+
+
+# --- what an energy provides -----------------------------------------------------------------------------------------
+
+
+@generic
+def slope(energy: Any, s: Lane) -> Lane:
+    """v'(s) for the energy E = sum of v over singular values or eigenvalues."""
+
+
+# --- what a model with diagonal noise provides -----------------------------------------------------------------------
+
+
+@generic
+def drift(model: Any, x: Lane, dt: float, f: Lane, work: Lane) -> None:
+    """Write the drift at `x` to `f`, its singular part tamed for the step `dt`. `work` has shape (4, component, 8)."""
+
+
+@generic
+def noise(model: Any, x_i: Lane) -> Lane:
+    """The diffusion coefficient b(x_i)."""
+
+
+@generic
+def noise_slope(model: Any, x_i: Lane) -> Lane:
+    """b b'(x_i), the coefficient of Milstein's correction; zero for additive noise."""
+
+
+@generic
+def rank_key(model: Any, x_i: Lane) -> Lane:
+    """What components are kept in ascending order of."""
+
+
+@generic
+def observed(model: Any, x_i: Lane) -> Lane:
+    """The singular value or eigenvalue that the coordinate `x_i` stands for."""
+
+
+@generic
+def too_close(model: Any, x_i: Lane, x_j: Lane, dt: float) -> Lane:
+    """The mask of paths in which the repulsion of these two neighbours is tamed for the step `dt`."""
+
+
+# --- what a scheme provides --------------------------------------------------------------------------------------------
+
+
+@generic
+def begin(scheme: Any, model: Any, x: Lane, z: Lane, dt: float) -> None:
+    """Turn the initial value `x` into the scheme's state, in place; `z` are the normals of the first step."""
+
+
+@generic
+def step(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, work: Lane) -> None:
+    """Write the state after one step from the state `x` with the normals `z` to `proposal`."""
+
+
+@generic
+def output(scheme: Any, model: Any, x_i: Lane, z_i: Lane, dt: float) -> Lane:
+    """The approximation of the process that the state `x_i` stands for; `z_i` are the normals of the coming step."""

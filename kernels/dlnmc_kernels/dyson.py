@@ -1,0 +1,73 @@
+"""Dyson Brownian motion, Menon (11.8): dx_i = [ −V'(x_i) + (2/β) Σ_{j≠i} 1/(x_i − x_j) ] dt + √(2κ/β) dB_i.
+
+Taming: a repulsion 1/g of a gap |g| < ε is replaced by 1/(±ε), ε = TAMING · 2 √(dt/β), the gap which one explicit step
+of the pair alone doubles.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from dlnmc_kernels.dispatch import drift, noise, noise_slope, observed, rank_key, slope, too_close
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, reciprocal, splat, store
+
+TAMING = 0.4
+
+
+class Dyson(NamedTuple):
+    """Parameters of (11.8)."""
+
+    beta: float
+    kappa: float
+    energy: Any
+
+
+@device
+def smallest_gap(beta: float, dt: float) -> float:
+    """ε: closer neighbours repel each other as if at this distance."""
+    return TAMING * 2.0 * math.sqrt(dt / beta)
+
+
+@drift.register(Dyson)
+def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
+    size = len(x)
+    floor = splat(smallest_gap(model.beta, dt))
+    repulsion = 2.0 / model.beta
+    for i in range(size):
+        store(f, i, splat(0.0))
+    for i in range(size):
+        x_i = load(x, i)
+        f_i = load(f, i)
+        for j in range(i):
+            gap = x_i - load(x, j)
+            r = reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
+            f_i = f_i + r
+            store(f, j, load(f, j) - r)
+        store(f, i, f_i)
+    for i in range(size):
+        store(f, i, load(f, i) * repulsion - slope(model.energy, load(x, i)))
+
+
+@noise.register(Dyson)
+def _noise(model: Dyson, x_i: Lane) -> Lane:
+    return splat(math.sqrt(2.0 * model.kappa / model.beta))
+
+
+@noise_slope.register(Dyson)
+def _noise_slope(model: Dyson, x_i: Lane) -> Lane:
+    return splat(0.0)
+
+
+@rank_key.register(Dyson)
+def _rank_key(model: Dyson, x_i: Lane) -> Lane:
+    return x_i
+
+
+@observed.register(Dyson)
+def _observed(model: Dyson, x_i: Lane) -> Lane:
+    return x_i
+
+
+@too_close.register(Dyson)
+def _too_close(model: Dyson, x_i: Lane, x_j: Lane, dt: float) -> Lane:
+    return absolute(x_i - x_j) < smallest_gap(model.beta, dt)

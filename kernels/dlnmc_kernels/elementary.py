@@ -1,0 +1,115 @@
+"""Logarithm, exponential, power, sine and cosine of a lane: polynomials, since the compiler has no vector library here.
+
+The coefficients are Chebyshev interpolants of the functions stated beside them, computed with 50 digits; the
+approximation errors lie below 2e-17, so that what remains is rounding.
+"""
+
+import numpy as np
+
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import Lane, float_bits, from_bits, is_odd, maximum, minimum, reciprocal, select, splat
+
+# Powers of two times an integer, so that their product with a small integer is exact; the low part carries the rest.
+LN2_HIGH = float.fromhex("0x1.62e42fefa0000p-1")
+LN2_LOW = float.fromhex("0x1.cf79abc9e3b3ap-40")
+LOG2_E = 1.4426950408889634
+SQRT_HALF_BITS = np.uint64(0x3FE6A09E667F3BCD)
+EXPONENT_BIAS = np.uint64(1023)
+MANTISSA_BITS = np.uint64(52)
+MANTISSA_MASK = np.uint64(0x000FFFFFFFFFFFFF)
+ROUND_TO_INTEGER = 6755399441055744.0  # 1.5·2^52: adding it rounds to an integer, kept in the lowest bits
+ROUND_TO_INTEGER_BITS = np.uint64(0x4338000000000000)
+EXP_LOWEST, EXP_HIGHEST = -708.0, 709.0
+
+
+@device
+def log(x: Lane) -> Lane:
+    """Natural logarithm of positive normal numbers, within 2 ulp; anything else gives a meaningless finite number."""
+    # x = 2^e m with m in [sqrt(1/2), sqrt(2)): subtracting the bits of sqrt(1/2) makes the exponent field e.
+    offset = float_bits(x) - SQRT_HALF_BITS
+    # The exponent may be negative: bias it by 2^11 before the shift, and take it off again as a float.
+    e = from_bits(((offset + (np.uint64(2048) << MANTISSA_BITS)) >> MANTISSA_BITS) | ROUND_TO_INTEGER_BITS)
+    e = e - (ROUND_TO_INTEGER + 2048.0)
+    m = from_bits((offset & MANTISSA_MASK) + SQRT_HALF_BITS)
+    f = m - 1.0
+    s = f * reciprocal(f + 2.0)
+    z = s * s
+    # (2 artanh(s) − 2s) / s³ as a function of z = s², |s| <= 0.1716
+    r = z * 0.14616585424888623 + 0.15331710618210773
+    r = r * z + 0.18182889455674947
+    r = r * z + 0.22222211130259878
+    r = r * z + 0.2857142862600327
+    r = r * z + 0.39999999999899444
+    r = r * z + 0.666666666666667
+    # log m = f − f²/2 + s (f²/2 + z r): the leading term is exact.
+    h = f * f * 0.5
+    return e * LN2_HIGH - ((h - (s * (h + z * r) + e * LN2_LOW)) - f)
+
+
+@device
+def exp(x: Lane) -> Lane:
+    """Exponential, within 2 ulp; 0 below −708 and e^709 above 709."""
+    clamped = minimum(maximum(x, splat(EXP_LOWEST)), splat(EXP_HIGHEST))
+    shifted = clamped * LOG2_E + ROUND_TO_INTEGER
+    k = shifted - ROUND_TO_INTEGER
+    r = (clamped - k * LN2_HIGH) - k * LN2_LOW
+    # (e^r − 1 − r) / r², |r| <= ln(2)/2
+    p = r * 2.5100375832561234e-08 + 2.7620075879983367e-07
+    p = p * r + 2.7557268480310024e-06
+    p = p * r + 2.4801521322368692e-05
+    p = p * r + 0.00019841269863040545
+    p = p * r + 0.0013888888917196719
+    p = p * r + 0.008333333333330065
+    p = p * r + 0.041666666666624164
+    p = p * r + 0.16666666666666669
+    p = p * r + 0.5000000000000001
+    mantissa = (p * (r * r) + r) + 1.0
+    result = from_bits(float_bits(mantissa) + (float_bits(shifted) << MANTISSA_BITS))
+    return select(x < EXP_LOWEST, splat(0.0), result)
+
+
+@device
+def sincos_turns(u: Lane) -> tuple[Lane, Lane]:
+    """(sin 2πu, cos 2πu) for |u| <= 2^20, each within 2^-52 of exact."""
+    shifted = u * 4.0 + ROUND_TO_INTEGER
+    quarter = float_bits(shifted)
+    t = u - (shifted - ROUND_TO_INTEGER) * 0.25
+    z = t * t
+    # sin(2πt)/t and (cos(2πt) − 1)/t² as functions of z = t², |t| <= 1/8
+    s = z * 3.7808689593022957 - 15.093804209987114
+    s = s * z + 42.058685020160894
+    s = s * z - 76.70585970427454
+    s = s * z + 81.60524927594804
+    s = s * z - 41.341702240399634
+    s = (s * z + 6.283185307179586) * t
+    c = z * -1.6990343940660637 + 7.903206911569678
+    c = c * z - 26.426253275854723
+    c = c * z + 60.24464135270201
+    c = c * z - 85.4568172066438
+    c = c * z + 64.93939402266824
+    c = (c * z - 19.739208802178716) * z + 1.0
+    # A quarter turn exchanges the two; the signs follow the quarter's second bit, that of sine and of cosine one apart.
+    odd = is_odd(quarter)
+    sine, cosine = select(odd, c, s), select(odd, s, c)
+    two = np.uint64(2)
+    sine_sign = (quarter & two) << np.uint64(62)
+    cosine_sign = ((quarter + np.uint64(1)) & two) << np.uint64(62)
+    return from_bits(float_bits(sine) ^ sine_sign), from_bits(float_bits(cosine) ^ cosine_sign)
+
+
+@device
+def power(x: Lane, exponent: float) -> Lane:
+    """x^exponent for x >= 0: repeated squaring for whole exponents 0 ... 64 (0^0 = 1), else exp of the logarithm.
+
+    There the relative error grows as |exponent log x| ulp, and x below 1e-300 counts as 1e-300.
+    """
+    if exponent == np.floor(exponent) and 0.0 <= exponent <= 64.0:
+        n = int(exponent)
+        result, square = splat(1.0), x
+        while n > 0:
+            if n & 1:
+                result = result * square
+            square = square * square
+            n >>= 1
+        return result
+    return exp(log(maximum(x, splat(1e-300))) * exponent)

@@ -1,0 +1,92 @@
+"""How kernels are compiled, and where compiled code is kept: the only place that states either.
+
+Numba's own cache notices edits only in the file of the cached function, so the cache directory is named by a hash of
+all kernel sources. `nnan` and `ninf` are never assumed: a path that fails must stay visible as NaN.
+"""
+
+import functools
+import hashlib
+import os
+import pathlib
+import platform
+import tempfile
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import llvmlite
+import llvmlite.binding
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
+JIT_DISABLED = bool(numba.config.DISABLE_JIT)
+
+
+@functools.cache
+def source_hash() -> str:
+    """SHA-256 of the kernel sources (file names and bytes), the identity of the kernels in provenance records."""
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The CPU that LLVM generates code for; `NUMBA_CPU_NAME` overrides the host's."""
+    return str(numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name())
+
+
+@functools.cache
+def simd() -> str:
+    """The widest vector instructions that the generated code may use, as one word for provenance records."""
+    if JIT_DISABLED:
+        return "none (pure Python)"
+    name = numba.config.CPU_NAME
+    if name and name != llvmlite.binding.get_host_cpu_name():
+        return f"as {name}"
+    features = llvmlite.binding.get_host_cpu_features()
+    for feature in ("avx512f", "avx2", "avx", "sse2", "sve", "neon"):
+        if features.get(feature):
+            return feature
+    return platform.machine()
+
+
+@functools.cache
+def cache_directory() -> pathlib.Path:
+    """Where compiled kernels are kept: below `NUMBA_CACHE_DIR`, else the user's cache directory, else a temporary one.
+
+    Its name depends on the kernel sources, Numba, llvmlite and the CPU, so that no stale code is ever loaded.
+    """
+    key = "\0".join((source_hash(), numba.__version__, llvmlite.__version__, cpu_name(), simd()))
+    name = "kernels-" + hashlib.sha256(key.encode()).hexdigest()[:16]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    for root in (os.environ.get("NUMBA_CACHE_DIR"), home, tempfile.gettempdir()):
+        if not root:
+            continue
+        directory = pathlib.Path(root) / "dlnmc" / name
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                return directory
+        except OSError:
+            continue
+    return pathlib.Path(tempfile.mkdtemp(prefix="dlnmc-"))
+
+
+def device(function: F) -> F:
+    """Compile a function that other kernels call. It is compiled into its callers, so it needs no cache of its own."""
+    return numba.njit(function, **FLAGS)  # type: ignore[no-any-return]
+
+
+def kernel(function: F) -> F:
+    """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
+    if JIT_DISABLED:
+        return function
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_directory())
+    try:
+        return numba.njit(function, cache=True, nogil=True, **FLAGS)  # type: ignore[no-any-return]
+    finally:
+        numba.config.CACHE_DIR = previous

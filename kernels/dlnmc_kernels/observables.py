@@ -1,0 +1,68 @@
+"""What is accumulated while a run goes on: integer counts per block, and sums per path.
+
+Counts are integers and sums belong to one path, so results do not depend on how a run is cut into chunks and calls.
+"""
+
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import WIDTH, Lane, load, maximum, minimum, reciprocal, splat, store
+from dlnmc_kernels.ordering import ALIVE, STATUS
+
+# Rows of a block's sums, shape (SUMS, 8), float64; the first four are sum over components of s, s², s³, s⁴.
+MOMENTS = 4
+LARGEST, SMALLEST, RATIO_MIDDLE, RATIO_ALL = 4, 5, 6, 7
+SUMS = 8
+
+
+@device
+def middle_half(size: int) -> tuple[int, int]:
+    """The components [first, last) between whose neighbours the bulk spacing ratio is taken."""
+    return size // 4, size - size // 4
+
+
+@device
+def spacing_ratio(values: Lane, first: int, last: int) -> Lane:
+    """The mean over consecutive gaps of min(gap, next)/max(gap, next), among sorted components [first, last)."""
+    total = splat(0.0)
+    for i in range(first + 2, last):
+        gap = load(values, i) - load(values, i - 1)
+        before = load(values, i - 1) - load(values, i - 2)
+        # Equal neighbours (gap 0) count as the smallest positive gap.
+        total = total + minimum(gap, before) * reciprocal(maximum(maximum(gap, before), splat(1e-290)))
+    return total * (1.0 / max(last - first - 2, 1))
+
+
+@device
+def accumulate(values: Lane, sums: Lane) -> None:
+    """Add one observation of the sorted components `values` to the sums of a block."""
+    size = len(values)
+    for power in range(MOMENTS):
+        total = splat(0.0)
+        for i in range(size):
+            s = load(values, i)
+            term = s
+            for _ in range(power):
+                term = term * s
+            total = total + term
+        store(sums, power, load(sums, power) + total)
+    first, last = middle_half(size)
+    store(sums, LARGEST, load(sums, LARGEST) + load(values, size - 1))
+    store(sums, SMALLEST, load(sums, SMALLEST) + load(values, 0))
+    store(sums, RATIO_MIDDLE, load(sums, RATIO_MIDDLE) + spacing_ratio(values, first, last))
+    store(sums, RATIO_ALL, load(sums, RATIO_ALL) + spacing_ratio(values, 0, size))
+
+
+@device
+def count(values: Lane, tally: Lane, low: float, bins_per_unit: float, counts: Lane) -> None:
+    """Add the components of live paths to `counts`, int64 of length bins + 2: underflow, the bins, overflow."""
+    bins = len(counts) - 2
+    for lane in range(WIDTH):
+        if tally[STATUS, lane] != ALIVE:
+            continue
+        for i in range(len(values)):
+            position = (values[i, lane] - low) * bins_per_unit
+            if position < 0.0:
+                counts[0] += 1
+            elif position >= bins:
+                counts[bins + 1] += 1
+            else:
+                counts[int(position) + 1] += 1

@@ -1,0 +1,63 @@
+"""Accepting a step, and keeping components in ascending order, in lanes.
+
+Every step ends with one odd-even transposition pass: components that crossed change places. The law of the process does
+not depend on labels, and ordered components make crossings countable and observables cheap.
+"""
+
+from typing import Any
+
+from dlnmc_kernels.dispatch import rank_key, too_close
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, select, splat, store
+
+# Rows of a block's tally, shape (TALLY, 8), float64.
+TAMED, SIGN_CHANGES, CROSSINGS, STATUS = 0, 1, 2, 3
+TALLY = 4
+ALIVE, ABSENT = -1.0, -2.0  # values of STATUS; else the step at which the path became non-finite
+
+
+@device
+def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
+    """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
+    zero, one = splat(0.0), splat(1.0)
+    finite = zero
+    for i in range(len(x)):
+        finite = finite + load(proposal, i) * 0.0
+    alive = load(tally, STATUS) == ALIVE
+    keep = (finite == 0.0) & alive
+    if any_of(alive & ~keep):
+        store(tally, STATUS, select(alive & ~keep, splat(float(n)), load(tally, STATUS)))
+    sign_changes = zero
+    for i in range(len(x)):
+        old = load(x, i)
+        new = select(keep, load(proposal, i), old)
+        sign_changes = sign_changes + select(new * old < 0.0, one, zero)
+        store(x, i, new)
+    tamed, crossings = zero, zero
+    for parity in range(2):
+        for i in range(parity, len(x) - 1, 2):
+            a, b = load(x, i), load(x, i + 1)
+            crossed = rank_key(model, a) > rank_key(model, b)
+            store(x, i, select(crossed, b, a))
+            store(x, i + 1, select(crossed, a, b))
+            crossings = crossings + select(crossed, one, zero)
+            tamed = tamed + select(too_close(model, a, b, dt), one, zero)
+    live = select(keep, one, zero)
+    store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
+    store(tally, CROSSINGS, load(tally, CROSSINGS) + crossings)
+    store(tally, TAMED, load(tally, TAMED) + tamed * live)
+
+
+@device
+def sort(rows: Lane) -> None:
+    """Sort the components of every path in ascending order: odd-even passes, few where the rows are nearly sorted."""
+    unsorted = True
+    while unsorted:
+        unsorted = False
+        for parity in range(2):
+            for i in range(parity, len(rows) - 1, 2):
+                a, b = load(rows, i), load(rows, i + 1)
+                if any_of(a > b):
+                    unsorted = True
+                    store(rows, i, minimum(a, b))
+                    store(rows, i + 1, maximum(a, b))
