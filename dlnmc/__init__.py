@@ -1,3 +1,52 @@
-"""Monte Carlo for the Riemannian Langevin equation on the deep linear network."""
+"""Monte Carlo for the Riemannian Langevin equation of the Deep Linear Network, and for Dyson Brownian motion.
+
+    model = dlnmc.DeepLinearNetwork(width=64, depth=4, beta=64.0)
+    tree = dlnmc.equilibrium(model, paths=4096)
+
+Names are imported when they are first used, so that `import dlnmc` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dlnmc import laws as laws
+    from dlnmc.energies import NoEnergy as NoEnergy
+    from dlnmc.energies import Quadratic as Quadratic
+    from dlnmc.errors import Interrupted as Interrupted
+    from dlnmc.errors import InvalidValue as InvalidValue
+    from dlnmc.errors import RunFailed as RunFailed
+    from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
+    from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
+    from dlnmc.simulation import equilibrium as equilibrium
+    from dlnmc.simulation import simulate as simulate
+    from dlnmc.simulation import sweep as sweep
+
+_HOME = {
+    "DeepLinearNetwork": "models",
+    "DysonBrownianMotion": "models",
+    "Quadratic": "energies",
+    "NoEnergy": "energies",
+    "InvalidValue": "errors",
+    "Interrupted": "errors",
+    "RunFailed": "errors",
+    "simulate": "simulation",
+    "equilibrium": "simulation",
+    "sweep": "simulation",
+}
+
+__all__ = [*_HOME, "laws"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "laws":
+        return importlib.import_module("dlnmc.laws")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"dlnmc.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'dlnmc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -68,7 +68,7 @@ def noise(model: Any, x_i: Lane) -> Lane:
 
 @generic
 def noise_slope(model: Any, x_i: Lane) -> Lane:
-    """b b'(x_i), the coefficient of Milstein's correction; zero for additive noise."""
+    """B b'(x_i), the coefficient of Milstein's correction; zero for additive noise."""
 
 
 @generic

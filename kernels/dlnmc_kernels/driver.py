@@ -32,6 +32,7 @@ def run(
     key: np.uint64,
     dt: float,
     first_block: int,
+    first_step: int,
     from_step: int,
     to_step: int,
     last_step: int,
@@ -47,7 +48,8 @@ def run(
 ) -> None:
     """Carry all blocks from `from_step` to `to_step` (exclusive), observing each at `observed_steps`.
 
-    At step n a block is first observed, then moved on, unless n is `last_step`: a whole run covers 0 ... last_step.
+    At step n a block is first observed, then moved on, unless n is `last_step`: a whole run covers
+    `first_step` ... `last_step`, both included.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def run(
         event = first_event
         for n in range(from_step, to_step):
             fill_normals(z, size, key, DYNAMICS, path, n)
-            if n == 0:
+            if n == first_step:
                 begin(scheme, model, x[b], z, dt)
             while event < len(observed_steps) and observed_steps[event] == n:
                 observe(scheme, model, x[b], z, dt, values)

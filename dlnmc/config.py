@@ -1,0 +1,120 @@
+"""A run as data: one declarative, validated description, the same from Python and from TOML.
+
+`Equilibrium` and `Simulation` say what is run; where they leave `dt`, `scheme` and the like open, `dlnmc.defaults`
+fills them in, and the complete description is what is stored in the file and hashed.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dlnmc.descriptions import Description
+from dlnmc.models import Model
+
+Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews"]
+State = Literal["singular_values", "eigenvalues"]
+Coordinates = Literal["lambda", "sigma", "eigenvalues"]
+Start = Literal["random", "law", "zero", "given"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Run(Description):
+    """What all runs have in common.
+
+    Parameters
+    ----------
+    model
+        What is simulated.
+    paths
+        Number of independent paths.
+    dt
+        Time step, in the units of the model's clock.
+    start
+        "random", "law" (the quantiles of the equilibrium law), "zero" (Dyson; drawn exactly at the first step), or
+        "given": values that are handed over beside the description and enter it by their SHA-256.
+    start_digest
+        The SHA-256 of given start values.
+    first_step
+        The index of the first step, > 0 where a run continues another: it selects fresh noise.
+    state, coordinates, scheme
+        What is evolved, in which coordinates, by which scheme.
+    seed
+        0 <= seed < 2^64; noise is a pure function of (seed, path, step, component).
+    """
+
+    model: Model
+    paths: int = Field(default=4096, ge=1, le=2**40)
+    dt: Positive | None = None
+    start: Start | None = None
+    start_digest: str | None = None
+    first_step: int = Field(default=0, ge=0, lt=2**47)
+    state: State | None = None
+    coordinates: Coordinates | None = None
+    scheme: Scheme | None = None
+    seed: int = Field(default=0, ge=0, lt=2**64)
+
+
+class Equilibrium(Run):
+    """Sampling of the equilibrium: burn-in, then draws, with streaming statistics.
+
+    Parameters
+    ----------
+    burn_in, duration
+        Times before the first observation and from there to the last; rounded up to whole steps.
+    draws
+        Number of states kept per path, at burn_in + k duration/draws, k = 1 ... draws.
+    observations
+        Number of states that enter the streaming statistics, at equal distances; a multiple of `draws`.
+    bins
+        Number of bins of the streaming histogram.
+    keep_samples
+        Whether the drawn states are kept.
+    """
+
+    kind: Literal["equilibrium"] = "equilibrium"
+    burn_in: NotNegative | None = None
+    duration: Positive | None = None
+    draws: int = Field(default=1, ge=1, le=2**24)
+    observations: int | None = Field(default=None, ge=1, le=2**32)
+    bins: int = Field(default=256, ge=1, le=2**20)
+    keep_samples: bool = True
+
+    @model_validator(mode="after")
+    def _whole_number_of_observations_per_draw(self) -> Self:
+        if self.observations is not None and self.observations % self.draws:
+            raise ValueError(f"observations = {self.observations}: it must be a multiple of draws = {self.draws}")
+        return self
+
+
+class Simulation(Run):
+    """States at given times.
+
+    Parameters
+    ----------
+    times
+        Ascending times >= 0; rounded up to whole steps.
+    """
+
+    kind: Literal["simulation"] = "simulation"
+    times: tuple[NotNegative, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(b <= a for a, b in zip(self.times, self.times[1:], strict=False)):
+            raise ValueError("times must be strictly ascending")
+        return self
+
+
+AnyRun = Annotated[Equilibrium | Simulation, Field(discriminator="kind")]
+
+
+def run_settings(cls: type[Run]) -> list[str]:
+    """The names of the fields that a user sets in `[run]`."""
+    hidden = {"kind", "model", "start_digest", "first_step"}
+    return [name for name in cls.model_fields if name not in hidden]
+
+
+def plain(value: Any) -> Any:
+    """A description as plain Python values (dicts, tuples, numbers, text)."""
+    return value.model_dump() if isinstance(value, Description) else value

@@ -1,0 +1,80 @@
+"""The base of everything that a user describes: models, energies, runs, studies.
+
+A description is immutable, validated when it is made, equal by value, and the same from Python and from TOML; as JSON it
+is what is stored in files and hashed.
+"""
+
+import difflib
+import hashlib
+import json
+from typing import Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dlnmc.errors import InvalidValue
+
+
+class Description(BaseModel):
+    """An immutable, validated record; its fields may be given by position or by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        names = [name for name in type(self).model_fields if name != "kind"]
+        if len(args) > len(names):
+            raise InvalidValue(f"{type(self).__name__} takes at most {len(names)} values, not {len(args)}")
+        for name, value in zip(names, args, strict=False):
+            if name in values:
+                raise InvalidValue(f"{type(self).__name__}: {name} was given twice")
+            values[name] = value
+        values = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidValue(one_line(error, type(self))) from None
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with some fields replaced, validated anew."""
+        return type(self)(**(dict(self) | values))
+
+    def to_json(self) -> str:
+        """The description as one line of JSON with sorted keys."""
+        return json.dumps(json.loads(self.model_dump_json()), sort_keys=True)
+
+    def digest(self) -> str:
+        """SHA-256 of `to_json()`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def one_line(error: ValidationError, cls: type[BaseModel]) -> str:
+    """The first of pydantic's complaints as one line: the key, the value, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidValue):
+        return str(cause)
+    where = ".".join(str(part) for part in first["loc"])
+    context = first.get("ctx", {})
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        return unknown_key(where, [name for name in cls.model_fields if name != "kind"])
+    if kind == "missing":
+        return f"{cls.__name__}: {where} is missing"
+    bounds = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
+    if kind in bounds:
+        limit = next(value for key, value in context.items() if key in ("gt", "ge", "lt", "le"))
+        allowed = f"it must be {bounds[kind]} {limit:g}"
+    elif kind in ("literal_error", "union_tag_invalid"):
+        allowed = f"allowed: {context.get('expected') or context.get('expected_tags')}"
+    elif cause is not None:
+        allowed = str(cause)
+    else:
+        allowed = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where or cls.__name__} = {first['input']!r}: {allowed}"
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """One line about a key that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {key!r}{hint} (known: {', '.join(known)})"

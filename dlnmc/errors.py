@@ -1,0 +1,13 @@
+"""What can go wrong, as the user is told it: every message is one line that quotes the value and says what is allowed."""
+
+
+class InvalidValue(ValueError):
+    """An argument, a configuration value or a file that cannot be used. The command line ends with code 2."""
+
+
+class RunFailed(RuntimeError):
+    """A run that started and could not be finished. The command line ends with code 1."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was stopped by the user; the message says what was kept. The command line ends with code 130."""

@@ -1,0 +1,76 @@
+"""Where chunks are computed: a pool of threads of this process, which kernels let run side by side."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from dlnmc.errors import InvalidValue
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+POLL_SECONDS = 0.1
+
+
+def thread_count(threads: int | None) -> int:
+    """The number of threads to use: as asked for, or one for each processor this process may run on."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 4096:
+        raise InvalidValue(f"threads = {threads!r}: it must be a whole number from 1 to 4096")
+    return threads
+
+
+def run_in_threads(
+    tasks: Iterable[Task],
+    work: Callable[[Task, Callable[[], bool]], Result | None],
+    threads: int,
+    finished: Callable[[Task, Result], None],
+    tick: Callable[[], None],
+) -> None:
+    """Compute `work(task, stopped)` for all tasks; call `finished(task, result)` in this thread, in order of completion.
+
+    `tick` is called about every tenth of a second. On any exception, KeyboardInterrupt among them, the workers are told
+    to stop through `stopped()`, tasks that are complete are still handed to `finished`, and the exception goes on.
+    """
+    stop = threading.Event()
+    queue = iter(tasks)
+    pending: dict[Future[Result | None], Task] = {}
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="dlnmc")
+
+    def collect(timeout: float) -> None:
+        done, _ = wait(pending, timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in done:
+            task, result = pending.pop(future), future.result()
+            if result is not None:
+                finished(task, result)
+
+    def submit() -> None:
+        while len(pending) < 2 * threads:
+            try:
+                task = next(queue)
+            except StopIteration:
+                return
+            pending[pool.submit(work, task, stop.is_set)] = task
+
+    try:
+        submit()
+        while pending:
+            collect(POLL_SECONDS)
+            tick()
+            submit()
+    except BaseException:
+        stop.set()
+        for future in list(pending):
+            if future.cancel():
+                del pending[future]
+        wait(pending, timeout=5 * POLL_SECONDS)
+        for future, task in list(pending.items()):
+            if future.done() and future.exception() is None and (result := future.result()) is not None:
+                finished(task, result)
+        raise
+    finally:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,75 @@
+"""Which law belongs to which (depth, κ): one row per law, the first that applies is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dlnmc.errors import InvalidValue
+from dlnmc.laws.base import Law, SingularValueLaw, check_depth, check_positive
+from dlnmc.laws.dykema_haagerup import DykemaHaagerup
+from dlnmc.laws.fuss_catalan import FussCatalan
+from dlnmc.laws.models import DeepLinearNetwork, Dyson, energy_kind
+from dlnmc.laws.quarter_circle import QuarterCircle
+from dlnmc.laws.semicircle import Semicircle
+
+
+class Row(NamedTuple):
+    """A law of singular values: for which (depth, κ), in words and as a predicate, and how to make it."""
+
+    where: str
+    applies: Callable[[float, float], bool]
+    make: Callable[[float, float], SingularValueLaw]
+
+
+ROWS = (
+    Row(
+        "depth 1 with every kappa",
+        lambda N, kappa: N == 1.0,
+        lambda N, kappa: QuarterCircle(2.0 * math.sqrt(kappa)),
+    ),
+    Row(
+        "kappa 0.5 at every depth",
+        lambda N, kappa: kappa == 0.5,
+        lambda N, kappa: QuarterCircle(math.sqrt(2.0)),
+    ),
+    Row(
+        "kappa 1 at every finite depth",
+        lambda N, kappa: kappa == 1.0 and math.isfinite(N),
+        lambda N, kappa: FussCatalan(N),
+    ),
+    Row(
+        "kappa 1 at infinite depth",
+        lambda N, kappa: kappa == 1.0 and math.isinf(N),
+        lambda N, kappa: DykemaHaagerup(),
+    ),
+)
+
+
+def singular_values(depth: float, kappa: float = 1.0) -> SingularValueLaw:
+    """The semicircle law of the DLN: the law of σ·√(β/d) as d → ∞ at equilibrium for E = ½ Tr WᵀW.
+
+    depth: a number ≥ 1, or inf for the limit N → ∞ after d → ∞; kappa > 0.
+    Raises ValueError for values out of range, and for a combination without a law, naming those with one.
+    """
+    N, kappa = check_depth(depth), check_positive("kappa", kappa)
+    for row in ROWS:
+        if row.applies(N, kappa):
+            return row.make(N, kappa)
+    known = "; ".join(row.where for row in ROWS)
+    raise InvalidValue(f"no law of singular values at depth {depth!r}, kappa {kappa!r}: there is one for {known}")
+
+
+def eigenvalues() -> Semicircle:
+    """The law of x·√(β/d), d → ∞, for Dyson Brownian motion at equilibrium in V = x²/2: radius 2."""
+    return Semicircle(2.0)
+
+
+def of(model: DeepLinearNetwork | Dyson) -> Law:
+    """The law of σ·√(β/d) or x·√(β/d), d → ∞, for a model at equilibrium. Raises ValueError where none is known."""
+    if energy_kind(model) != "quadratic":
+        raise InvalidValue(f"energy = {energy_kind(model)!r}: the laws here are those of quadratic energy")
+    if isinstance(model, DeepLinearNetwork):
+        return singular_values(model.depth, model.kappa)
+    return eigenvalues()

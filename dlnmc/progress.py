@@ -1,0 +1,44 @@
+"""Progress of a run: a bar with rate and remaining time, in a terminal or a notebook."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from tqdm.auto import tqdm
+
+
+class Progress:
+    """Counts work done, from any thread, and shows it when asked to by `show`."""
+
+    def __init__(self, total: float, visible: bool, what: str) -> None:
+        self._lock = threading.Lock()
+        self._new = 0.0
+        self._bar = tqdm(
+            total=total,
+            disable=not visible,
+            desc=what,
+            unit="pair",
+            unit_scale=True,
+            smoothing=0.05,
+            dynamic_ncols=True,
+        )
+
+    def advance(self, work: float) -> None:
+        """Count work done; may be called from any thread."""
+        with self._lock:
+            self._new += work
+
+    def show(self) -> None:
+        """Update the bar; called from one thread."""
+        with self._lock:
+            new, self._new = self._new, 0.0
+        self._bar.update(min(new, max(self._bar.total - self._bar.n, 0.0)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.show()
+        self._bar.close()

@@ -1,0 +1,255 @@
+"""Running: `simulate`, `equilibrium` and `sweep`, and the machinery that takes a run from chunks to arrays."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from dlnmc import dataset
+from dlnmc.chunks import (
+    Arrays,
+    Chunk,
+    Member,
+    blocks_of,
+    join_chunks,
+    plan_chunks,
+    run_chunk,
+    schedule,
+    work_of_block,
+)
+from dlnmc.config import Equilibrium, Run, Simulation
+from dlnmc.defaults import completed
+from dlnmc.errors import Interrupted, InvalidValue, RunFailed
+from dlnmc.executors import run_in_threads, thread_count
+from dlnmc.models import Model
+from dlnmc.progress import Progress
+from dlnmc.starts import checked_array, digest
+from dlnmc.store import ChunkStore
+from dlnmc_kernels.ordering import STATUS
+
+Start = str | ArrayLike | xr.Dataset | xr.DataTree | None
+
+
+def simulate(
+    model: Model,
+    *,
+    paths: int,
+    dt: float,
+    times: Sequence[float] | NDArray[np.floating[Any]],
+    start: Start = None,
+    state: str | None = None,
+    coordinates: str | None = None,
+    scheme: str = "euler_maruyama",
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Simulate independent paths and keep their states at given times.
+
+    Parameters
+    ----------
+    model
+        `DeepLinearNetwork` or `DysonBrownianMotion`.
+    paths, dt
+        Number of paths; time step in the units of the model's clock.
+    times
+        Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
+    start
+        None (random: one component in each of d equal cells), "law" (the quantiles of the equilibrium law), "zero"
+        (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), or an earlier result, which
+        is continued from its last state with fresh noise.
+    state, coordinates, scheme
+        For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma"; schemes
+        "euler_maruyama", "milstein", "leimkuhler_matthews" (additive noise).
+    seed
+        0 <= seed < 2^64. Equal seeds give equal bits, for every number of threads; more paths leave earlier ones as
+        they were.
+    threads
+        Default: one for each processor.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
+        counts and status by path.
+
+    Raises
+    ------
+    InvalidValue
+        A ValueError that quotes a value that cannot be used and says what can.
+    RunFailed
+        A path became non-finite; the message says which, when, and what to change.
+    """
+    settings = {
+        "model": model,
+        "paths": paths,
+        "dt": dt,
+        "times": tuple(np.asarray(times, dtype=float).tolist()),
+    }
+    member = prepared(Simulation, settings, start, state=state, coordinates=coordinates, scheme=scheme, seed=seed)
+    began = time.time()
+    (arrays,) = execute([member], threads=threads, progress=progress)
+    return dataset.simulation_dataset(member, arrays, dataset.Circumstances(began, thread_count(threads)))
+
+
+def equilibrium(
+    model: Model,
+    *,
+    paths: int = 4096,
+    dt: float | None = None,
+    burn_in: float | None = None,
+    duration: float | None = None,
+    draws: int = 1,
+    observations: int | None = None,
+    bins: int = 256,
+    keep_samples: bool = True,
+    start: Start = None,
+    state: str | None = None,
+    coordinates: str | None = None,
+    scheme: str | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = False,
+) -> xr.DataTree:
+    """Sample the equilibrium: burn in, then draw states and accumulate statistics while running.
+
+    Draw k = 1 ... draws is taken at burn_in + k·duration/draws. `observations` states (a multiple of `draws`; default
+    at least 64) enter the streaming statistics: integer histograms in batches of paths, moments, extremes and spacing
+    ratios by path. What is left out is chosen from the model and recorded. The other parameters are those of `simulate`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups `samples`, `histogram`, `moments`, `spacing`, `extremes`, `sampler`, and `law` where the law is known.
+    """
+    member = prepared(
+        Equilibrium,
+        {
+            "model": model,
+            "paths": paths,
+            "draws": draws,
+            "bins": bins,
+            "keep_samples": keep_samples,
+            "seed": seed,
+        },
+        start,
+        dt=dt,
+        burn_in=burn_in,
+        duration=duration,
+        observations=observations,
+        state=state,
+        coordinates=coordinates,
+        scheme=scheme,
+    )
+    began = time.time()
+    (arrays,) = execute([member], threads=threads, progress=progress)
+    return dataset.equilibrium_tree(member, arrays, dataset.Circumstances(began, thread_count(threads)))
+
+
+def sweep(
+    models: Sequence[Model],
+    *,
+    common_noise: bool = False,
+    threads: int | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> xr.DataTree:
+    """`equilibrium` of several models, in one tree with a dimension for every parameter that differs.
+
+    The models must form a grid in the parameters that differ (depth, width or size, beta, kappa), or differ in one.
+    Members use distinct noise unless `common_noise` is true. `settings` are those of `equilibrium`.
+    """
+    start = settings.pop("start", None)
+    seed = settings.pop("seed", 0)
+    members = []
+    for index, model in enumerate(models):
+        values = {"model": model, "seed": seed if common_noise else member_seed(seed, index)}
+        members.append(prepared(Equilibrium, settings | values, start))
+    began = time.time()
+    results = execute(members, threads=threads, progress=progress)
+    return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
+
+
+def member_seed(seed: int, index: int) -> int:
+    """The seed of a member of a sweep: that of the first is `seed` itself."""
+    if index == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
+
+
+def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional: Any) -> Member:
+    """The complete description of a run and its start values."""
+    unknown = sorted(set(settings) - set(cls.model_fields))
+    if unknown:
+        raise InvalidValue(f"unknown setting {unknown[0]!r} (known: {', '.join(cls.model_fields)})")
+    values = settings | {name: value for name, value in optional.items() if value is not None}
+    if start is None or isinstance(start, str):
+        return Member(completed(cls(**values, **({} if start is None else {"start": start}))))
+    if isinstance(start, xr.Dataset | xr.DataTree):
+        start, first_step = dataset.last_state(start)
+        values["first_step"] = first_step
+    run = cls(**values, start="given")
+    given = checked_array(start, run)
+    return Member(completed(run.changed(start_digest=digest(given))), given)
+
+
+def execute(
+    members: Sequence[Member], *, threads: int | None, progress: bool, parts: Path | None = None
+) -> list[Arrays]:
+    """Compute all members, in chunks, and return the arrays of each.
+
+    With `parts`, finished chunks are files in that folder, and those that are there already are not computed again.
+    Raises RunFailed where a path became non-finite, and Interrupted on Ctrl-C, saying what was kept.
+    """
+    count = thread_count(threads)
+    chunks = plan_chunks(members)
+    store = None if parts is None else ChunkStore(parts, members)
+    results: dict[Chunk, Arrays] = {}
+    if store is not None:
+        results = {chunk: arrays for chunk in chunks if (arrays := store.load(chunk)) is not None}
+    costs = {chunk: work_of_block(members[chunk.member].run) * chunk.blocks for chunk in chunks}
+    with Progress(sum(costs.values()), progress, "sampling") as bar:
+        bar.advance(sum(costs[chunk] for chunk in results))
+
+        def finished(chunk: Chunk, arrays: Arrays) -> None:
+            results[chunk] = arrays
+            if store is not None:
+                store.save(chunk, arrays)
+
+        try:
+            run_in_threads(
+                [chunk for chunk in chunks if chunk not in results],
+                lambda chunk, stopped: run_chunk(members[chunk.member], chunk, stopped, bar.advance),
+                count,
+                finished,
+                bar.show,
+            )
+        except KeyboardInterrupt:
+            kept = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
+            raise Interrupted(f"interrupted: {len(results)} of {len(chunks)} chunks were done; {kept}") from None
+    joined = []
+    for index, member in enumerate(members):
+        own = [chunk for chunk in chunks if chunk.member == index]
+        joined.append(join_chunks(member.run, own, [results[chunk] for chunk in own]))
+        _refuse_failed_paths(member.run, joined[-1])
+    return joined
+
+
+def _refuse_failed_paths(run: Run, arrays: Arrays) -> None:
+    status = arrays["tally"][:, STATUS]
+    failed = np.flatnonzero(status >= 0)
+    if len(failed):
+        first = failed[0]
+        raise RunFailed(
+            f"{len(failed)} of {run.paths} paths became non-finite, the first of them path {first} at step "
+            f"{int(status[first])} (dt = {run.dt:g}); take a smaller dt, or a start nearer to equilibrium"
+        )
+
+
+__all__ = ["blocks_of", "equilibrium", "execute", "member_seed", "prepared", "schedule", "simulate", "sweep"]

@@ -1,0 +1,107 @@
+"""Initial values: pure functions of (description, path), so that chunks and resumed runs agree.
+
+A start returns singular values (ascending) or eigenvalues (ascending) of the paths of some blocks, shape (path, component).
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import gammaincinv
+
+from dlnmc import laws
+from dlnmc.config import Run
+from dlnmc.engine import paper_time, scale
+from dlnmc.errors import InvalidValue
+from dlnmc.models import DysonBrownianMotion
+from dlnmc_kernels.driver import normals, uniforms
+from dlnmc_kernels.lanes import WIDTH
+from dlnmc_kernels.philox import START
+
+Floats = NDArray[np.float64]
+
+
+def noise_key(seed: int) -> np.uint64:
+    """The 64-bit Philox key of a seed."""
+    return np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
+def _per_path(kernel: Callable[..., None], run: Run, first_block: int, blocks: int, count: int, *extra: int) -> Floats:
+    out = np.empty((blocks, count + count % 2, WIDTH))
+    kernel(noise_key(run.seed), START, first_block, *extra, out)
+    return np.ascontiguousarray(out[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
+
+
+def start_values(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
+    """The initial singular values or eigenvalues of the paths of `blocks` blocks from `first_block` on."""
+    assert run.start is not None
+    if given is not None:
+        rows = np.arange(first_block * WIDTH, (first_block + blocks) * WIDTH)
+        return given[np.minimum(rows, len(given) - 1)] if given.ndim == 2 else np.tile(given, (len(rows), 1))
+    return STARTS[run.start](run, first_block, blocks)
+
+
+def _random(run: Run, first_block: int, blocks: int) -> Floats:
+    """One component uniform in each of d cells of equal width, in λ on [0, Λ] or in x on [−R, R].
+
+    Λ and R are such that Tr WᵀW or Σx² has about its mean at equilibrium (with unit energy where there is none).
+    """
+    model, size = run.model, run.model.size
+    cell = (np.arange(size) + _per_path(uniforms, run, first_block, blocks, size)) / size
+    if isinstance(model, DysonBrownianMotion):
+        mean_square = (model.kappa + (size - 1)) / model.beta
+        return np.asarray(np.sqrt(3.0 * mean_square) * (2.0 * cell - 1.0))
+    mean_square = laws.trace(model.changed(energy="quadratic")).mean() / size
+    return np.asarray(np.sqrt((2.0 * model.depth + 1.0) * mean_square) * cell**model.depth)
+
+
+def _law(run: Run, first_block: int, blocks: int) -> Floats:
+    """The quantiles of the equilibrium law at (i − ½)/d, the same for every path."""
+    law = laws.of(run.model)
+    quantiles = law.ppf((np.arange(run.model.size) + 0.5) / run.model.size)
+    return np.tile(np.asarray(quantiles) * scale(run.model), (blocks * WIDTH, 1))
+
+
+def _zero(run: Run, first_block: int, blocks: int) -> Floats:
+    """Dyson Brownian motion one step after all eigenvalues are 0, drawn exactly from the β-Hermite model."""
+    model, size = run.model, run.model.size
+    if not isinstance(model, DysonBrownianMotion):
+        raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
+    assert run.dt is not None
+    t = run.dt * paper_time(model)
+    spread = -np.expm1(-2.0 * t) if model.energy.kind == "quadratic" else 2.0 * t
+    exponent = 2.0 / model.kappa
+    diagonal = _per_path(normals, run, first_block, blocks, size, 0)
+    uniform = _per_path(uniforms, run, first_block, blocks, 2 * size)[:, size + 1 :]
+    freedom = exponent * np.arange(size - 1, 0, -1)
+    off_diagonal = np.sqrt(gammaincinv(freedom / 2.0, uniform))  # χ over √2
+    eigenvalues = [eigh_tridiagonal(a, b, eigvals_only=True) for a, b in zip(diagonal, off_diagonal, strict=True)]
+    return np.asarray(eigenvalues) * np.sqrt(model.kappa / model.beta * spread)
+
+
+STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law": _law, "zero": _zero}
+
+
+def checked_array(values: Any, run: Run) -> Floats:
+    """Given start values as a sorted float64 array of shape (rank,) or (path, rank); InvalidValue if they are none."""
+    array = np.array(values, dtype=np.float64)
+    size = run.model.size
+    if array.shape not in ((size,), (run.paths, size)):
+        raise InvalidValue(f"start has the shape {array.shape}: it must be ({size},) or ({run.paths}, {size})")
+    array = np.sort(array, axis=-1)
+    lowest = -np.inf if isinstance(run.model, DysonBrownianMotion) else 0.0
+    if not np.all(np.isfinite(array)) or np.any(array < lowest):
+        bad = array[~(np.isfinite(array) & (array >= lowest))].flat[0]
+        raise InvalidValue(f"start contains {bad!r}: values must be finite" + " and >= 0" * (lowest == 0.0))
+    if np.any(np.diff(array, axis=-1) == 0.0):
+        equal = array[..., 1:][np.diff(array, axis=-1) == 0.0].flat[0]
+        raise InvalidValue(f"start contains {float(equal)!r} twice: the repulsion of equal values is infinite")
+    return array
+
+
+def digest(array: Floats) -> str:
+    """The SHA-256 of start values."""
+    return hashlib.sha256(repr(array.shape).encode() + array.astype("<f8").tobytes()).hexdigest()
