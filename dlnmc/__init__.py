@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from dlnmc.errors import Interrupted as Interrupted
     from dlnmc.errors import InvalidValue as InvalidValue
     from dlnmc.errors import RunFailed as RunFailed
+    from dlnmc.files import open as open
+    from dlnmc.files import save as save
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
+    from dlnmc.plotting import plot as plot
+    from dlnmc.report import report as report
     from dlnmc.simulation import equilibrium as equilibrium
     from dlnmc.simulation import simulate as simulate
     from dlnmc.simulation import sweep as sweep
+    from dlnmc.studies import study as study
 
 _HOME = {
     "DeepLinearNetwork": "models",
@@ -35,6 +40,11 @@ _HOME = {
     "simulate": "simulation",
     "equilibrium": "simulation",
     "sweep": "simulation",
+    "study": "studies",
+    "open": "files",
+    "save": "files",
+    "plot": "plotting",
+    "report": "report",
 }
 
 __all__ = [*_HOME, "laws"]

@@ -5,7 +5,7 @@ A chunk's result depends on the description alone, not on the other chunks, on t
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,13 +116,10 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     return chunks
 
 
-def run_chunk(
-    member: Member, chunk: Chunk, stopped: Callable[[], bool], advanced: Callable[[float], None]
-) -> Arrays | None:
-    """Compute a chunk; None if `stopped()` said so in between.
+def prepared_call(member: Member, chunk: Chunk) -> tuple[Callable[[int, int], None], Arrays]:
+    """The kernel call of a chunk, a function of (first step, step after the last), and the arrays that it updates.
 
-    `advanced` is called with the work done since its last call, in pair interactions. The result holds, by path:
-    `samples` (path, draw, component), `sums` (path, SUMS), `tally` (path, TALLY); and `counts` (block, bins + 2).
+    The arrays: `x`, `tally` and `sums` (block, row, 8), `counts` (block, bins + 2), `samples` (block, draw, component, 8).
     """
     run = member.run
     assert run.dt is not None
@@ -132,13 +129,49 @@ def run_chunk(
     low, high = (edge * scale(run.model) for edge in histogram_range(run))
     values = start_values(run, member.given, chunk.first_block, chunk.blocks)
     state = state_row(run).from_observed(run.model, values)
-    x = np.ascontiguousarray(state.reshape(chunk.blocks, WIDTH, size).transpose(0, 2, 1))
-    tally = np.zeros((chunk.blocks, TALLY, WIDTH))
     path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + chunk.blocks) * WIDTH).reshape(-1, WIDTH)
-    tally[:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
-    sums = np.zeros((chunk.blocks, SUMS, WIDTH))
-    counts = np.zeros((chunk.blocks, bins + 2), np.int64)
-    samples = np.full((chunk.blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan)
+    arrays: dict[str, Any] = {
+        "x": np.ascontiguousarray(state.reshape(chunk.blocks, WIDTH, size).transpose(0, 2, 1)),
+        "tally": np.zeros((chunk.blocks, TALLY, WIDTH)),
+        "sums": np.zeros((chunk.blocks, SUMS, WIDTH)),
+        "counts": np.zeros((chunk.blocks, bins + 2), np.int64),
+        "samples": np.full((chunk.blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
+    }
+    arrays["tally"][:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
+    key, dt, bins_per_unit = noise_key(run.seed), run.dt * paper_time(run.model), bins / (high - low)
+
+    def call(from_step: int, to_step: int) -> None:
+        driver.run(
+            model,
+            scheme,
+            key,
+            dt,
+            chunk.first_block,
+            plan.first_step,
+            from_step,
+            to_step,
+            plan.last_step,
+            plan.observed_steps,
+            plan.draws,
+            low,
+            bins_per_unit,
+            *arrays.values(),
+        )
+
+    return call, arrays
+
+
+def run_chunk(
+    member: Member, chunk: Chunk, stopped: Callable[[], bool], advanced: Callable[[float], None]
+) -> Arrays | None:
+    """Compute a chunk; None if `stopped()` said so in between.
+
+    `advanced` is called with the work done since its last call, in pair interactions. The result holds, by path:
+    `samples` (path, draw, component), `sums` (path, SUMS), `tally` (path, TALLY); and `counts` (batch, bins + 2) of the
+    batches that the chunk touches.
+    """
+    run, plan = member.run, schedule(member.run)
+    call, arrays = prepared_call(member, chunk)
     work_per_step = work_of_block(run) * chunk.blocks / (plan.last_step - plan.first_step + 1)
     steps = max(1, int(SMALLEST_WORK / work_per_step))
     n, end = plan.first_step, plan.last_step + 1
@@ -147,22 +180,15 @@ def run_chunk(
             return None
         began = time.perf_counter()
         to = min(end, n + steps)
-        driver.run(
-            model, scheme, noise_key(run.seed), run.dt * paper_time(run.model), chunk.first_block, plan.first_step,
-            n, to, plan.last_step, plan.observed_steps, plan.draws, low, bins / (high - low),
-            x, tally, sums, counts, samples,
-        )  # fmt: skip
+        call(n, to)
         seconds = time.perf_counter() - began
         advanced(work_per_step * (to - n))
         steps = max(1, min(int((to - n) * CALL_SECONDS / max(seconds, 1e-6)), 8 * steps))
         n = to
-    present = path.ravel() < run.paths
-    return {
-        "samples": samples.transpose(0, 3, 1, 2).reshape(len(present), -1, size)[present],
-        "sums": sums.transpose(0, 2, 1).reshape(-1, SUMS)[present],
-        "tally": tally.transpose(0, 2, 1).reshape(-1, TALLY)[present],
-        "counts": _by_batch(counts, chunk.first_block, blocks_per_batch(run)),
-    }
+    present = arrays["tally"][:, STATUS].ravel() != ABSENT
+    by_path = {name: np.moveaxis(arrays[name], -1, 1) for name in ("samples", "sums", "tally")}
+    result: Arrays = {name: a.reshape(len(present), *a.shape[2:])[present] for name, a in by_path.items()}
+    return result | {"counts": _by_batch(arrays["counts"], chunk.first_block, blocks_per_batch(run))}
 
 
 def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray[np.int64]:

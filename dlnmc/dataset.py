@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numba
@@ -16,7 +16,7 @@ from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DysonBrownianMotion
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST
 from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, STATUS, TAMED
@@ -103,6 +103,8 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
         "history": f"{now} made by dlnmc {__version__}",
         "dlnmc_version": __version__,
         "config": json.dumps(config, sort_keys=True),
+        "model": run.model.kind,
+        "energy": run.model.energy.kind,
         "seed": np.uint64(run.seed),
         "scheme": run.scheme,
         "dt": run.dt,
@@ -316,3 +318,19 @@ def last_state(result: xr.Dataset | xr.DataTree) -> tuple[np.ndarray, int]:
     raise InvalidValue(
         "start is a result without kept states of a single model: run it with keep_samples, or select a member"
     )
+
+
+def members(tree: xr.DataTree) -> Iterator[xr.DataTree]:
+    """The members of a sweep, each as the tree of a single run; a single run is its own only member."""
+    dims = [name for name in SWEPT if name in tree.dims]
+    for index in np.ndindex(*(tree.sizes[name] for name in dims)):
+        yield tree.isel(dict(zip(dims, (int(i) for i in index), strict=True)))
+
+
+def model_of(member: xr.DataTree) -> Model:
+    """The model of a single run, from its coordinates and attributes."""
+    cls = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}.get(member.attrs.get("model", ""))
+    if cls is None:
+        raise InvalidValue(f"the result's attribute model = {member.attrs.get('model')!r}: not a model of dlnmc")
+    values = {name: member.coords[name].item() for name in cls.model_fields if name in member.coords}
+    return cls(**values, energy=member.attrs.get("energy", "quadratic"))

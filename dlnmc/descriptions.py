@@ -75,6 +75,7 @@ def one_line(error: ValidationError, cls: type[BaseModel]) -> str:
 
 def unknown_key(key: str, known: list[str]) -> str:
     """One line about a key that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], known, n=1)
+    names = {name.rsplit(".", 1)[-1]: name for name in known}
+    near = [names[name] for name in difflib.get_close_matches(key.rsplit(".", 1)[-1], names, n=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown key {key!r}{hint} (known: {', '.join(known)})"

@@ -1,5 +1,6 @@
 """Progress of a run: a bar with rate and remaining time, in a terminal or a notebook."""
 
+import sys
 import threading
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ class Progress:
             unit_scale=True,
             smoothing=0.05,
             dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants few lines
         )
 
     def advance(self, work: float) -> None:

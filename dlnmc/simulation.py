@@ -200,16 +200,17 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
 
 
 def execute(
-    members: Sequence[Member], *, threads: int | None, progress: bool, parts: Path | None = None
+    members: Sequence[Member], *, threads: int | None, progress: bool, parts: Path | None = None, fresh: bool = False
 ) -> list[Arrays]:
     """Compute all members, in chunks, and return the arrays of each.
 
-    With `parts`, finished chunks are files in that folder, and those that are there already are not computed again.
+    With `parts`, finished chunks are files in that folder, and those that are there already are not computed again,
+    unless `fresh`.
     Raises RunFailed where a path became non-finite, and Interrupted on Ctrl-C, saying what was kept.
     """
     count = thread_count(threads)
     chunks = plan_chunks(members)
-    store = None if parts is None else ChunkStore(parts, members)
+    store = None if parts is None else ChunkStore(parts, members, fresh)
     results: dict[Chunk, Arrays] = {}
     if store is not None:
         results = {chunk: arrays for chunk in chunks if (arrays := store.load(chunk)) is not None}

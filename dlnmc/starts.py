@@ -45,17 +45,17 @@ def start_values(run: Run, given: Floats | None, first_block: int, blocks: int) 
 
 
 def _random(run: Run, first_block: int, blocks: int) -> Floats:
-    """One component uniform in each of d cells of equal width, in λ on [0, Λ] or in x on [−R, R].
+    """One component uniform between each two of the d + 1 equidistant quantiles of a law of the right kind.
 
-    Λ and R are such that Tr WᵀW or Σx² has about its mean at equilibrium (with unit energy where there is none).
+    The law is that for κ = 1 (the semicircle for Dyson), scaled to the exact mean of Tr WᵀW or Σx² at equilibrium (with
+    quadratic energy, whatever the energy).
     """
     model, size = run.model, run.model.size
     cell = (np.arange(size) + _per_path(uniforms, run, first_block, blocks, size)) / size
-    if isinstance(model, DysonBrownianMotion):
-        mean_square = (model.kappa + (size - 1)) / model.beta
-        return np.asarray(np.sqrt(3.0 * mean_square) * (2.0 * cell - 1.0))
-    mean_square = laws.trace(model.changed(energy="quadratic")).mean() / size
-    return np.asarray(np.sqrt((2.0 * model.depth + 1.0) * mean_square) * cell**model.depth)
+    quadratic = model.changed(energy="quadratic")
+    law = laws.of(quadratic if isinstance(model, DysonBrownianMotion) else quadratic.changed(kappa=1.0))
+    spread = np.sqrt(laws.trace(quadratic).mean() / (size * law.moment(2)))
+    return np.asarray(law.ppf(cell)) * spread
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 import numba
 import numpy as np
@@ -24,18 +23,19 @@ from dlnmc_kernels.jit import cpu_name, simd, source_hash
 MAGIC = b"dlnmc chunk 1 sha256 "
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write(file)` on a temporary file beside `path`, flush it to disk and rename it."""
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write(temporary)` on a file beside `path`, flush it to disk and rename it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
+        write(temporary)
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -60,8 +60,10 @@ def identity(members: Sequence[Member]) -> dict[str, str]:
 class ChunkStore:
     """The chunk files of one result; made for the members that it will hold."""
 
-    def __init__(self, directory: Path, members: Sequence[Member]) -> None:
+    def __init__(self, directory: Path, members: Sequence[Member], fresh: bool = False) -> None:
         self.directory = directory
+        if fresh:
+            self.remove()
         wanted = identity(members)
         manifest = directory / "manifest.json"
         try:
@@ -71,12 +73,12 @@ class ChunkStore:
             raise InvalidValue(f"{directory}: {error}") from None
         if found is None:
             text = json.dumps(wanted, indent=1).encode()
-            write_atomically(manifest, lambda file: file.write(text))
+            write_atomically(manifest, lambda file: file.write_bytes(text))
         elif found != wanted:
             differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
             raise InvalidValue(
                 f"{directory}: holds an unfinished run with different {', '.join(differing)}; "
-                "finish it with the settings that it was started with, or remove the folder"
+                "finish it with the settings that it was started with, or start over (--fresh)"
             )
 
     def _path(self, chunk: Chunk) -> Path:
@@ -88,7 +90,7 @@ class ChunkStore:
         np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
         payload = buffer.getvalue()
         header = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
-        write_atomically(self._path(chunk), lambda file: file.write(header + payload))
+        write_atomically(self._path(chunk), lambda file: file.write_bytes(header + payload))
 
     def load(self, chunk: Chunk) -> Arrays | None:
         """The stored result of a chunk; None where there is none or it is damaged."""
@@ -102,5 +104,5 @@ class ChunkStore:
             return dict(archive)
 
     def remove(self) -> None:
-        """Delete the folder, once the final file is written."""
+        """Delete the folder."""
         shutil.rmtree(self.directory, ignore_errors=True)

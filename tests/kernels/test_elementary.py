@@ -88,9 +88,7 @@ def test_sincos_of_turns_is_within_2_to_the_minus_52_absolutely():
     u = np.append(rng.integers(0, 2**52, N) * 2.0**-52, np.arange(-16, 17) / 8.0)
     u = np.append(u, np.arange(9) / 8.0 - 2.0**-52)
     sine, cosine = the_sincos(u)
-    worst = max(
-        np.abs(exactly(sine_of_turns, u)(sine)).max(), np.abs(exactly(cosine_of_turns, u)(cosine)).max()
-    )
+    worst = max(np.abs(exactly(sine_of_turns, u)(sine)).max(), np.abs(exactly(cosine_of_turns, u)(cosine)).max())
     print(f"sincos: {worst / U:.3f} times 2^-53")
     assert worst <= 2.0 * U
 

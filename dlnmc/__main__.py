@@ -1,0 +1,5 @@
+"""`python -m dlnmc`."""
+
+from dlnmc.cli import main
+
+main()

@@ -1,0 +1,174 @@
+"""The command line. Everything heavy is imported when a command needs it, so that help is immediate.
+
+Exit codes: 0 done; 1 the run failed; 2 bad input; 3 a check failed; 130 interrupted; 143 terminated.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from dlnmc import __version__
+from dlnmc.errors import InvalidValue, RunFailed
+
+FAILED, BAD_INPUT, CHECK_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dlnmc")
+def dlnmc() -> None:
+    """Monte Carlo for the Riemannian Langevin equation of the Deep Linear Network, and for Dyson Brownian motion."""
+
+
+result_argument = click.argument("result", type=click.Path(path_type=Path))
+
+
+@dlnmc.command()
+@click.argument("source", metavar="NAME|FILE.toml")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The netCDF file; default results/NAME.nc.")
+@click.option("--paths", type=int, help="Number of paths (of each member of a sweep).")
+@click.option("--seed", type=int, help="Seed, 0 to 2^64 − 1.")
+@click.option("--threads", type=int, help="Number of threads; default: one for each processor.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a setting, as in --set kappa=0.5.")
+@click.option("--fresh", is_flag=True, help="Start over, where a result or part of one is there already.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def study(
+    source: str,
+    output: Path | None,
+    paths: int | None,
+    seed: int | None,
+    threads: int | None,
+    changes: tuple[str, ...],
+    fresh: bool,
+    quiet: bool,
+) -> None:
+    """Run a named study or one's own; the same line again continues it."""
+    from dlnmc import studies
+
+    given = {"run.paths": paths, "run.seed": seed}
+    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
+    studies.study(source, target, changes=[*changes, *numbers], threads=threads, progress=not quiet, fresh=fresh)
+    click.echo(f"{target}: complete")
+
+
+@dlnmc.command()
+@result_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The picture; default RESULT.png.")
+def plot(result: Path, output: Path | None) -> None:
+    """Draw a result."""
+    from dlnmc import files, plotting
+
+    target = output if output is not None else result.with_suffix(".png")
+    plotting.plot(files.open(result), target)
+    click.echo(str(target))
+
+
+@dlnmc.command()
+@result_argument
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+def report(result: Path, as_json: bool) -> None:
+    """Print the table of a result."""
+    from dlnmc import files
+    from dlnmc import report as tables
+
+    tree = files.open(result)
+    click.echo(tables.report_json(tree) if as_json else tables.report(tree))
+
+
+@dlnmc.command()
+@result_argument
+def check(result: Path) -> None:
+    """Hold a result against the thresholds of its study; the exit code is 3 if one fails."""
+    from dlnmc import files, studies
+
+    outcome = studies.verdicts(files.open(result))
+    for text, holds in outcome:
+        click.echo(f"{'passed' if holds else 'FAILED'}  {text}")
+    failed = sum(not holds for _, holds in outcome)
+    click.echo(f"{len(outcome) - failed} passed, {failed} failed")
+    if failed:
+        sys.exit(CHECK_FAILED)
+
+
+@dlnmc.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one object.")
+def info(as_json: bool) -> None:
+    """What is installed, what the machine offers, where compiled kernels are kept."""
+    from dlnmc import information
+
+    facts = information.facts()
+    click.echo(json.dumps(facts, indent=1) if as_json else information.as_text(facts))
+
+
+@dlnmc.command()
+def warmup() -> None:
+    """Compile all kernels now, so that later runs start at once."""
+    from dlnmc import warming
+
+    warming.warm_up(progress=True)
+
+
+@dlnmc.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one object.")
+@click.option("--threads", type=int, help="The larger number of threads; default: one for each processor.")
+def bench(as_json: bool, threads: int | None) -> None:
+    """Measure path steps and pair interactions per second."""
+    from dlnmc import benchmarks
+
+    result = benchmarks.measure(threads)
+    click.echo(json.dumps(result, indent=1) if as_json else benchmarks.as_text(result))
+
+
+@contextlib.contextmanager
+def _terminate_like_interrupt() -> Iterator[list[int]]:
+    """Treat SIGTERM like Ctrl-C; the list tells which signals came."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _leave(code: int, text: str = "") -> NoReturn:
+    """Print one line and end the process, without waiting for kernels that are still being compiled."""
+    if text:
+        click.echo(f"dlnmc: {' '.join(text.split())}", err=True)
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The entry point of the command line."""
+    with _terminate_like_interrupt() as signals:
+        try:
+            dlnmc.main(args=arguments, prog_name="dlnmc", standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+        except (click.ClickException, InvalidValue) as error:
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            _leave(BAD_INPUT, text)
+        except (RunFailed, MemoryError) as error:
+            _leave(FAILED, str(error) or "out of memory")
+        except (KeyboardInterrupt, click.exceptions.Abort) as error:
+            _leave(TERMINATED if signals else INTERRUPTED, str(error) or "interrupted")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _leave(0)

@@ -1,0 +1,116 @@
+"""netCDF files: written whole or not at all, and checked whole when opened.
+
+A file carries three safeguards: fletcher32 on every variable; a SHA-256 of its contents (values, labels and attributes) in
+the attribute `content_sha256`; and behind the end of the netCDF data, where readers of netCDF do not look, a line with
+the SHA-256 of all bytes before it. xarray and other programs open such files without dlnmc.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dlnmc.errors import InvalidValue, RunFailed
+from dlnmc.store import write_atomically
+
+TRAILER = b"\ndlnmc file sha256 "
+TRAILER_SIZE = len(TRAILER) + 64
+BLOCK = 2**20
+
+
+def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
+    """Write a result to a netCDF file: to a temporary file first, which is then renamed. Returns the path."""
+    path = Path(path)
+    tree = xr.DataTree(dataset=result) if isinstance(result, xr.Dataset) else result.copy()
+    tree.attrs = dict(tree.attrs) | {"content_sha256": content_hash(tree)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: _write(tree, file))
+    except OSError as error:
+        raise RunFailed(f"{path}: {error.strerror or error}") from None
+    return path
+
+
+def _write(tree: xr.DataTree, file: Path) -> None:
+    encoding = {
+        node.path: {name: _encoding(variable) for name, variable in node.to_dataset(inherit=False).variables.items()}
+        for node in tree.subtree
+    }
+    tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
+    with file.open("rb+") as written:
+        digest = hashlib.file_digest(written, "sha256")
+        written.write(TRAILER + digest.hexdigest().encode())
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    numeric = variable.dtype.kind in "iuf" and variable.ndim > 0 and variable.size > 0
+    return {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True} if numeric else {}
+
+
+def open(path: str | Path) -> xr.DataTree:
+    """Read a result that `save` wrote: equal to what was saved, in memory, the file closed.
+
+    Raises InvalidValue, in one line, for a file that is missing, not of dlnmc, truncated or damaged.
+    """
+    path = Path(path)
+    try:
+        _check_trailer(path)
+        tree = xr.load_datatree(path, engine="netcdf4")
+    except OSError as error:
+        raise InvalidValue(f"{path}: {error.strerror or error}") from None
+    except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+        if isinstance(error, InvalidValue):
+            raise
+        raise InvalidValue(f"{path}: this is not a netCDF file of dlnmc ({str(error).splitlines()[0]})") from None
+    if tree.attrs.pop("content_sha256", None) != content_hash(tree):
+        raise InvalidValue(f"{path}: damaged: the contents do not agree with their checksum")
+    return tree
+
+
+def _check_trailer(path: Path) -> None:
+    """Raise InvalidValue unless the bytes of a file agree with the checksum at its end.
+
+    Nothing else looks at a file that does not: a damaged one can keep the netCDF library busy for ever.
+    """
+    size = path.stat().st_size - TRAILER_SIZE
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in range(0, size, BLOCK):
+            digest.update(file.read(min(BLOCK, size - start)))
+        trailer = file.read()
+    if not trailer.startswith(TRAILER):
+        raise InvalidValue(
+            f"{path}: not a file of dlnmc, or truncated, or changed since: it does not end in a checksum"
+        )
+    if trailer != TRAILER + digest.hexdigest().encode():
+        raise InvalidValue(f"{path}: damaged: the file does not agree with the checksum at its end")
+
+
+def content_hash(tree: xr.DataTree) -> str:
+    """The SHA-256 of all values, labels and attributes of a tree, independent of how they are stored."""
+    digest = hashlib.sha256()
+    for piece in _pieces(tree):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(tree: xr.DataTree) -> Iterator[bytes]:
+    for node in sorted(tree.subtree, key=lambda node: node.path):
+        data = node.to_dataset(inherit=False)
+        yield _text(node.path, data.attrs)
+        for name in sorted(data.variables, key=str):
+            variable = data.variables[name]
+            array = np.ascontiguousarray(variable.to_numpy())
+            yield _text(name, variable.dims, array.shape, variable.attrs)
+            if array.dtype.kind in "iuf":
+                yield array.astype(array.dtype.newbyteorder("<")).tobytes()
+            else:
+                yield _text(array.tolist())
+
+
+def _text(*values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)).encode()

@@ -1,0 +1,238 @@
+"""Studies: a question, the runs that answer it, and what the answer is held against. One file each.
+
+A study file is TOML: `[model]` (lists sweep), `[run]`, `[study]` with its `kind`. Named studies are shipped with the
+package; no code is ever imported from a study file.
+"""
+
+import itertools
+import json
+import shutil
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import xarray as xr
+
+from dlnmc import dataset, files
+from dlnmc.chunks import Member
+from dlnmc.config import Equilibrium, run_settings
+from dlnmc.descriptions import Description, unknown_key
+from dlnmc.errors import InvalidValue
+from dlnmc.executors import thread_count
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
+from dlnmc.simulation import execute, member_seed, prepared
+from dlnmc.store import identity
+from dlnmc.studies import semicircle
+
+KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
+MODELS = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}
+SECTIONS = ("model", "run", "study")
+
+
+class Study(Description):
+    """A study: the tables of its file, validated. `common_noise` in `[run]` gives all members the same noise."""
+
+    name: str
+    model: dict[str, Any]
+    run: dict[str, Any] = {}
+    study: dict[str, Any] = {"kind": "semicircle"}
+
+    def settings(self) -> Any:
+        """The validated `[study]` table."""
+        return settings_of(self.study)
+
+    def members(self) -> list[Member]:
+        """The complete runs of the study, one for each point of the sweep."""
+        run = dict(self.run)
+        common = run.pop("common_noise", False)
+        if not isinstance(common, bool):
+            raise InvalidValue(f"run.common_noise = {common!r}: it must be true or false")
+        known = run_settings(Equilibrium)
+        for key in run:
+            if key not in known:
+                raise InvalidValue("run: " + unknown_key(key, [*known, "common_noise"]))
+        seed = run.pop("seed", 0)
+        members = []
+        for index, model in enumerate(self.models()):
+            own = seed if common else member_seed(seed, index)
+            members.append(prepared(Equilibrium, {"model": model, "seed": own, **run}, None))
+        dataset.swept_dimensions([member.run for member in members])
+        return members
+
+    def models(self) -> list[Any]:
+        """The models of the sweep: lists in `[model]` are run through, the last fastest."""
+        values = dict(self.model)
+        kind = values.pop("kind", "deep_linear_network")
+        if kind not in MODELS:
+            raise InvalidValue(f"model.kind = {kind!r}: allowed: {', '.join(MODELS)}")
+        lists = {key: value for key, value in values.items() if isinstance(value, list)}
+        for key, value in lists.items():
+            if not value or len(set(map(str, value))) != len(value):
+                raise InvalidValue(f"model.{key} = {value!r}: a list to sweep must hold different values")
+        points = itertools.product(*lists.values())
+        return [MODELS[kind](**(values | dict(zip(lists, point, strict=True)))) for point in points]
+
+
+def settings_of(table: Mapping[str, Any]) -> Any:
+    """The validated settings of a `[study]` table."""
+    kind = table.get("kind", "semicircle")
+    if kind not in KINDS:
+        raise InvalidValue(f"study.kind = {kind!r}: allowed: {', '.join(KINDS)}")
+    return KINDS[kind].Settings(**table)
+
+
+def folder() -> Path:
+    """Where the studies that are shipped lie: in the package, or in a checkout beside it."""
+    package = Path(__file__).parent.parent
+    shipped = package / "data" / "studies"
+    return shipped if shipped.is_dir() else package.parent / "data" / "studies"
+
+
+def names() -> list[str]:
+    """The named studies."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def load(source: str | Path | Mapping[str, Any], changes: Sequence[str] = ()) -> Study:
+    """A study by name, from a TOML file, or from a mapping; then changed by texts `key=value`."""
+    if isinstance(source, Mapping):
+        tables, name = dict(source), str(source.get("name", "study"))
+        tables.pop("name", None)
+    else:
+        path = _find(source)
+        tables, name = _read(path), path.stem
+    for section in tables:
+        if section not in SECTIONS:
+            raise InvalidValue(f"{name}: " + unknown_key(section, list(SECTIONS)))
+        if not isinstance(tables[section], Mapping):
+            raise InvalidValue(f"{name}: {section} = {tables[section]!r}: it must be a table, [{section}]")
+    if "model" not in tables:
+        raise InvalidValue(f"{name}: the table [model] is missing")
+    tables = {section: dict(table) for section, table in tables.items()}
+    for change in changes:
+        _change(tables, change)
+    study = Study(name=name, **tables)
+    study.settings()
+    return study
+
+
+def _find(source: str | Path) -> Path:
+    named = folder() / f"{source}.toml"
+    if str(source) in names():
+        return named
+    path = Path(source)
+    if not path.is_file():
+        raise InvalidValue(f"{source}: neither a study file nor a named study ({', '.join(names())})")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidValue(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
+    """Apply `section.key=value` or, where the key is unambiguous, `key=value`; the value is TOML, or else text."""
+    key, sign, text = change.partition("=")
+    if not sign:
+        raise InvalidValue(f"--set {change!r}: it must be key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    keys = known_keys(tables)
+    section, dot, name = key.strip().partition(".")
+    if not dot:
+        section, name = next((s for s in SECTIONS if key.strip() in keys[s]), ""), key.strip()
+    if section not in keys or name not in keys[section]:
+        raise InvalidValue("--set: " + unknown_key(key, [f"{s}.{k}" for s in SECTIONS for k in keys[s]]))
+    tables.setdefault(section, {})[name] = value
+
+
+def known_keys(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The keys that each table of a study may have."""
+    model = MODELS.get(str(tables["model"].get("kind", "deep_linear_network")), DeepLinearNetwork)
+    kind = KINDS.get(str(tables.get("study", {}).get("kind", "semicircle")), semicircle)
+    return {
+        "model": list(model.model_fields),
+        "run": [*run_settings(Equilibrium), "common_noise"],
+        "study": list(kind.Settings.model_fields),
+    }
+
+
+def study(
+    source: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    *,
+    changes: Sequence[str] = (),
+    threads: int | None = None,
+    progress: bool = True,
+    fresh: bool = False,
+) -> xr.DataTree:
+    """Run a study, or continue it, and write its result.
+
+    Parameters
+    ----------
+    source
+        The name of a study, a TOML file, or a mapping with the same tables.
+    output
+        The netCDF file; default `results/NAME.nc`. Finished chunks are kept beside it, in `OUT.parts`, until it is
+        complete; the same call continues after an interruption, and a complete result is not computed again.
+    changes
+        Texts `key=value` that replace settings.
+    fresh
+        Whether to start over where another or the same result is.
+
+    Returns
+    -------
+    xarray.DataTree
+        The result, as `open(output)` would return it.
+    """
+    plan = load(source, changes)
+    members = plan.members()
+    path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
+    parts = path.with_suffix(".parts")
+    if path.exists() and not fresh:
+        return _complete_result(path, members)
+    began = time.time()
+    results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
+    config = json.loads(plan.to_json())
+    tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)), config)
+    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "runs_hash": identity(members)["runs"]}
+    files.save(tree, path)
+    shutil.rmtree(parts, ignore_errors=True)
+    return tree
+
+
+def _complete_result(path: Path, members: Sequence[Member]) -> xr.DataTree:
+    """The result that is already there, if it is that of these runs."""
+    found = files.open(path)
+    if found.attrs.get("runs_hash") != identity(members)["runs"]:
+        raise InvalidValue(
+            f"{path}: holds the result of other settings; choose another output, or start over (--fresh)"
+        )
+    return found
+
+
+def rows(tree: xr.DataTree) -> list[dict[str, Any]]:
+    """The table of a result: one row for each member."""
+    return list(KINDS[_settings(tree).kind].rows(tree, _settings(tree)))
+
+
+def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
+    """What a result is held against: a sentence with figures, and whether it holds."""
+    return list(KINDS[_settings(tree).kind].verdicts(tree, _settings(tree)))
+
+
+def _settings(tree: xr.DataTree) -> Any:
+    """The `[study]` settings of a result; those of the semicircle study where it was made without one."""
+    try:
+        config = json.loads(tree.attrs.get("config", "{}"))
+    except ValueError as error:
+        raise InvalidValue(f"the result's attribute config is not JSON ({error})") from None
+    return settings_of(config.get("study", {}) if isinstance(config, dict) else {})

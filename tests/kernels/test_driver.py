@@ -1,0 +1,417 @@
+"""The driver, the tallies and the observables: cutting, counting, freezing, sorting; compiled against pure Python."""
+
+import json
+
+import numpy as np
+import pytest
+from dlnmc_kernels import jit
+from dlnmc_kernels.driver import normals, run
+from dlnmc_kernels.dyson import Dyson
+from dlnmc_kernels.energies import Quadratic
+from dlnmc_kernels.jit import JIT_DISABLED, device
+from dlnmc_kernels.lanes import WIDTH
+from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
+from dlnmc_kernels.ordering import ABSENT, ALIVE, CROSSINGS, SIGN_CHANGES, STATUS, TALLY, TAMED, accept, sort
+from dlnmc_kernels.philox import DYNAMICS
+from dlnmc_kernels.schemes import EulerMaruyama, LeimkuhlerMatthews, Milstein
+from dlnmc_kernels.singular_values import Lambda, Sigma
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_tools import in_another_process, sized
+
+KEY = np.uint64(77)
+LOW, BINS_PER_UNIT, BINS = 0.25, 8.0, 10  # small on purpose: both underflow and overflow are filled
+DEEP_NETWORK = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), LeimkuhlerMatthews()
+DYSON = Dyson(5.0, 1.0, Quadratic(1.0)), EulerMaruyama()
+CASES = pytest.mark.parametrize(("model", "scheme"), [DEEP_NETWORK, DYSON], ids=["lambda", "dyson"])
+
+
+class Run:
+    """The arrays of a whole run, and calls of the driver for parts of it."""
+
+    def __init__(self, model, scheme, start, first_step=0, last_step=30, every=7, dt=0.02):
+        """start: (block, component, 8)."""
+        self.model, self.scheme, self.dt = model, scheme, dt
+        blocks, size, _ = start.shape
+        self.first_step, self.last_step = first_step, last_step
+        self.events = np.arange(first_step, last_step + 1, every)
+        self.draws = np.arange(len(self.events))
+        self.x = start.copy()
+        self.tally = np.zeros((blocks, TALLY, WIDTH))
+        self.tally[:, STATUS] = ALIVE
+        self.sums = np.zeros((blocks, SUMS, WIDTH))
+        self.counts = np.zeros((blocks, BINS + 2), np.int64)
+        self.samples = np.full((blocks, len(self.events), size, WIDTH), np.nan)
+
+    def arrays(self):
+        return self.x, self.tally, self.sums, self.counts, self.samples
+
+    def go(self, from_step=None, to_step=None, blocks=slice(None)):
+        first_block = range(len(self.x))[blocks][0]
+        from_step = self.first_step if from_step is None else from_step
+        to_step = self.last_step + 1 if to_step is None else to_step
+        steps = self.first_step, from_step, to_step, self.last_step
+        arrays = [a[blocks] for a in self.arrays()]
+        with np.errstate(all="ignore"):  # overflow is what some of these tests are about
+            run(
+                *(self.model, self.scheme, KEY, self.dt, first_block, *steps),
+                *(self.events, self.draws, LOW, BINS_PER_UNIT, *arrays),
+            )
+        return self
+
+
+def starts(blocks=3, size=5):
+    return np.sort(np.random.default_rng(11).uniform(0.2, 1.8, (blocks, size, WIDTH)), axis=1)
+
+
+def assert_same(one, other):
+    for a, b in zip(one.arrays(), other.arrays(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def assert_same_in(lanes, one, other):
+    for name in ("x", "tally", "sums", "samples"):
+        assert np.array_equal(getattr(one, name)[..., lanes], getattr(other, name)[..., lanes])
+
+
+# --- cutting ------------------------------------------------------------------------------------------------
+
+
+@CASES
+@settings(deadline=None, max_examples=sized(25, 4))
+@given(data=st.data())
+def test_cutting_a_run_between_steps_and_blocks_changes_no_bit(model, scheme, data):
+    whole = Run(model, scheme, starts()).go()
+    assert not np.isnan(whole.samples).any()
+    parts = Run(model, scheme, starts())
+    for blocks in data.draw(st.sampled_from([[slice(0, 3)], [slice(0, 1), slice(1, 3)], [slice(2, 3), slice(0, 2)]])):
+        cuts = sorted(data.draw(st.sets(st.integers(1, whole.last_step), max_size=4)))
+        for from_step, to_step in zip([0, *cuts], [*cuts, whole.last_step + 1], strict=True):
+            parts.go(from_step, to_step, blocks)
+    assert_same(whole, parts)
+
+
+@CASES
+def test_paths_do_not_depend_on_which_others_are_run(model, scheme):
+    three, one = Run(model, scheme, starts()).go(), Run(model, scheme, starts())
+    one.go(blocks=slice(1, 2))
+    for a, b in zip(three.arrays(), one.arrays(), strict=True):
+        assert np.array_equal(a[1], b[1])
+    assert np.array_equal(one.x[0], starts()[0])
+
+
+def test_every_path_has_its_own_noise():
+    start = np.full((2, 1, WIDTH), 1.0)
+    x = Run(*DYSON, start).go().x
+    assert len(np.unique(x)) == 2 * WIDTH
+
+
+@pytest.mark.parametrize("first_step", [0, 5])
+@pytest.mark.parametrize(
+    ("model", "scheme"),
+    [
+        (Dyson(2.0, 1.0, Quadratic(0.0)), EulerMaruyama()),
+        (Lambda(1.0, 2.0, 1.0, Quadratic(0.0)), LeimkuhlerMatthews()),  # observed in absolute value
+    ],
+    ids=["dyson", "lambda"],
+)
+def test_the_noise_of_step_n_is_the_normals_of_step_n(model, scheme, first_step):
+    # A free particle under the driver is the sum of its normals.
+    start = np.zeros((2, 1, WIDTH))
+    free = Run(model, scheme, start, first_step=first_step, last_step=first_step + 12, every=1).go()
+    z = np.zeros((13, 2, 2, WIDTH))
+    for n in range(13):
+        normals(KEY, DYNAMICS, 0, first_step + n, z[n])
+    increments = z[:, :, 0] * np.sqrt(free.dt)
+    expected = np.cumsum(increments, axis=0) - increments
+    if isinstance(scheme, LeimkuhlerMatthews):
+        expected = np.abs(expected + 0.5 * (increments - increments[0]))
+    assert free.samples[:, :, 0].transpose(1, 0, 2) == pytest.approx(expected, abs=1e-14)
+
+
+# --- what is observed ---------------------------------------------------------------------------------------
+
+
+def spacing_ratio(values, first, last):
+    """The mean ratio of consecutive gaps; values: (event, component, 8)."""
+    gaps = np.diff(values[:, first:last], axis=1)
+    a, b = gaps[:, :-1], gaps[:, 1:]
+    return (np.minimum(a, b) / np.maximum(a, b)).mean(axis=1)
+
+
+@CASES
+@pytest.mark.parametrize("size", [5, 8])
+def test_sums_and_counts_are_those_of_the_samples(model, scheme, size):
+    result = Run(model, scheme, starts(size=size)).go()
+    s = result.samples
+    assert np.array_equal(s, np.sort(s, axis=2))
+    for b in range(len(s)):
+        for m in range(MOMENTS):
+            assert result.sums[b, m] == pytest.approx((s[b] ** (m + 1)).sum(axis=(0, 1)), rel=1e-13)
+        assert result.sums[b, LARGEST] == pytest.approx(s[b, :, -1].sum(axis=0), rel=1e-14)
+        assert result.sums[b, SMALLEST] == pytest.approx(s[b, :, 0].sum(axis=0), rel=1e-13, abs=1e-13)
+        assert result.sums[b, RATIO_ALL] == pytest.approx(spacing_ratio(s[b], 0, size).sum(axis=0), rel=1e-12)
+        quarter = size // 4
+        middle = spacing_ratio(s[b], quarter, size - quarter).sum(axis=0)
+        assert result.sums[b, RATIO_MIDDLE] == pytest.approx(middle, rel=1e-12)
+        edges = np.concatenate([[-np.inf], LOW + np.arange(BINS + 1) / BINS_PER_UNIT, [np.inf]])
+        assert np.array_equal(result.counts[b], np.histogram(s[b], edges)[0])
+    assert (result.counts.sum(axis=0) > 0).all()
+    assert result.counts.sum() == s.size
+
+
+def test_only_the_wanted_draws_are_kept_but_all_events_are_counted():
+    every, some = Run(*DYSON, starts()).go(), Run(*DYSON, starts())
+    some.draws = np.array([-1, 0, -1, 1, -1])
+    some.go()
+    assert np.array_equal(some.samples[:, :2], every.samples[:, [1, 3]])
+    assert np.isnan(some.samples[:, 2:]).all()
+    assert np.array_equal(some.counts, every.counts)
+    assert np.array_equal(some.sums, every.sums)
+
+
+def test_observing_does_not_disturb_the_paths():
+    often, never = Run(*DEEP_NETWORK, starts(), every=1).go(), Run(*DEEP_NETWORK, starts(), every=1)
+    never.events, never.draws = never.events[:0], never.draws[:0]
+    never.go()
+    assert np.array_equal(often.x, never.x)
+    assert np.array_equal(often.tally, never.tally)
+    assert not never.counts.any()
+
+
+def test_the_last_step_is_observed_but_not_left():
+    result = Run(*DYSON, starts(), last_step=14).go()
+    assert np.array_equal(result.samples[:, -1], np.sort(result.x, axis=1))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_spacing_ratios_of_fewer_than_three_components_are_zero(size):
+    result = Run(*DYSON, starts(size=size)).go()
+    assert (result.sums[:, [RATIO_MIDDLE, RATIO_ALL]] == 0.0).all()
+    assert result.counts.sum() == result.samples.size
+
+
+# --- paths that fail, and paths that are not there ----------------------------------------------------------
+
+
+def step_of_failure(x, depth, dt):
+    """The first step whose result is not finite, without noise and repulsion: these vanish beside λ^{2N−1}."""
+    x = np.float64(x)
+    with np.errstate(over="ignore"):
+        for n in range(100):
+            x = x - x ** (2 * depth - 1) * dt
+            if not np.isfinite(x):
+                return n
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("high", "step"), [(1e200, 0), (1e5, 3)])
+def test_a_path_that_overflows_is_frozen_noted_and_left_out_and_the_others_go_on(high, step):
+    assert step_of_failure(high, 2, 0.02) == step
+    good, bad = Run(*DEEP_NETWORK, starts(), every=1), starts()
+    bad[1, -1, 3] = high
+    bad = Run(*DEEP_NETWORK, bad, every=1)
+    good.go()
+    bad.go(0, step)
+    assert (bad.tally[:, STATUS] == ALIVE).all()
+    before = bad.x.copy()
+    bad.go(step, step + 1)
+    if step > 0:  # at the first step it is made the scheme's state before it is moved
+        assert np.array_equal(bad.x[1, :, 3], before[1, :, 3])
+    frozen = bad.x.copy()
+    bad.go(step + 1)
+    others = np.delete(np.arange(WIDTH), 3)
+    assert_same_in(others, good, bad)
+    assert np.array_equal(good.x[[0, 2]], bad.x[[0, 2]])
+    status = np.full((3, WIDTH), ALIVE)
+    status[1, 3] = step
+    assert np.array_equal(bad.tally[:, STATUS], status)
+    assert np.isfinite(bad.x).all()
+    assert np.array_equal(bad.x[1, :, 3], frozen[1, :, 3])
+    # Its observations up to the failing step were counted, later ones not.
+    size = bad.x.shape[1]
+    assert bad.counts[[0, 2]].sum() == 2 * len(bad.events) * size * WIDTH
+    assert bad.counts[1].sum() == len(bad.events) * size * (WIDTH - 1) + (step + 1) * size
+
+
+def state_at_start(result):
+    """The scheme's state before the first step, like `result.x` after it."""
+    x = result.x.copy()
+    if isinstance(result.scheme, LeimkuhlerMatthews):  # half an increment before the value
+        z = np.zeros((len(x), x.shape[1] + 1, WIDTH))
+        normals(KEY, DYNAMICS, 0, 0, z)
+        variance = 2.0 * result.model.kappa / (result.model.beta * result.model.depth)
+        x -= 0.5 * np.sqrt(variance * result.dt) * z[:, : x.shape[1]]
+    return x
+
+
+GONE, HERE = [2, 5, 6, 7], [0, 1, 3, 4]
+
+
+@CASES
+def test_absent_lanes_never_move_and_never_count(model, scheme):
+    full, some = Run(model, scheme, starts(size=3)).go(), Run(model, scheme, starts(size=3))
+    some.tally[2][STATUS, GONE] = ABSENT
+    some.x[2][:, GONE] = [[1.0], [2.0], [3.0]]
+    before = state_at_start(some)
+    some.go()
+    assert_same_in(HERE, full, some)
+    assert some.x[2][:, GONE] == pytest.approx(before[2][:, GONE], rel=1e-15)
+    assert (some.tally[2][STATUS, GONE] == ABSENT).all()
+    assert (some.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS]][:, GONE] == 0.0).all()
+    assert np.array_equal(full.counts[:2], some.counts[:2])
+    assert some.counts[2].sum() == some.samples[2][..., HERE].size
+
+
+@CASES
+@pytest.mark.parametrize("status", [ABSENT, 0.0])
+def test_absent_and_frozen_lanes_stay_as_they_are_when_out_of_order(model, scheme, status):
+    result = Run(model, scheme, starts(size=3))
+    result.tally[2][STATUS, GONE] = status
+    result.x[2][:, GONE] = [[3.0], [1.0], [2.0]]
+    before = state_at_start(result)
+    result.go()
+    assert result.x[2][:, GONE] == pytest.approx(before[2][:, GONE], rel=1e-15)
+    assert (result.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS]][:, GONE] == 0.0).all()
+
+
+# --- tallies on hand-made steps -----------------------------------------------------------------------------
+
+
+@device
+def accept_loop(model, x, proposal, dt, tally, n):
+    accept(model, x, proposal, dt, tally, n)
+
+
+def accepted(model, old, new, dt=1e-12, status=ALIVE):
+    """(x, tally) of one lane after a step from `old` to `new`; the other lanes stay at `old`."""
+    x = np.array(old)[:, None] * np.ones(WIDTH)
+    proposal = x.copy()
+    proposal[:, 4] = new
+    tally = np.zeros((TALLY, WIDTH))
+    tally[STATUS] = ALIVE
+    tally[STATUS, 4] = status
+    with np.errstate(all="ignore"):
+        accept_loop(model, x, proposal, dt, tally, 9)
+    others = np.delete(np.arange(WIDTH), 4)
+    assert (tally[[SIGN_CHANGES, CROSSINGS]][:, others] == 0.0).all()
+    assert np.array_equal(x[:, others], np.array(old)[:, None] * np.ones(7))
+    return x[:, 4].tolist(), tally[:, 4].tolist()
+
+
+SIGNED, PLAIN = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), Dyson(5.0, 1.0, Quadratic(1.0))
+HAND_MADE = [  # model, old, new, result, crossings, sign changes
+    (PLAIN, [1.0, 2.0, 3.0], [1.1, 2.1, 2.9], [1.1, 2.1, 2.9], 0, 0),
+    (PLAIN, [1.0, 2.0, 3.0], [2.1, 1.9, 3.0], [1.9, 2.1, 3.0], 1, 0),
+    (PLAIN, [1.0, 2.0, 3.0], [1.0, 3.1, 2.9], [1.0, 2.9, 3.1], 1, 0),
+    (PLAIN, [1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.0], [1.0, 2.0, 3.0, 4.0], 2, 0),
+    (PLAIN, [1.0, 2.0, 3.0], [3.0, 1.0, 2.0], [1.0, 2.0, 3.0], 2, 0),
+    (PLAIN, [1.0, 2.0, 3.0], [2.0, 2.0, 2.0], [2.0, 2.0, 2.0], 0, 0),
+    (SIGNED, [0.5, 1.0, 2.0], [-0.4, 1.0, 2.0], [-0.4, 1.0, 2.0], 0, 1),
+    (SIGNED, [0.5, -1.0, 2.0], [0.4, 0.9, -2.1], [0.4, 0.9, -2.1], 0, 2),
+    (SIGNED, [0.5, 1.0, 2.0], [-1.1, 0.9, 2.0], [0.9, -1.1, 2.0], 1, 1),
+    (SIGNED, [0.5, -1.0, 2.0], [0.5, -1.5, 2.0], [0.5, -1.5, 2.0], 0, 0),
+    (SIGNED, [1e-150, 1.0, 2.0], [-1e-150, 1.0, 2.0], [-1e-150, 1.0, 2.0], 0, 1),
+]
+
+
+@pytest.mark.parametrize(("model", "old", "new", "result", "crossings", "sign_changes"), HAND_MADE)
+def test_crossings_and_sign_changes_are_counted(model, old, new, result, crossings, sign_changes):
+    x, tally = accepted(model, old, new)
+    assert x == result
+    assert tally[CROSSINGS] == crossings
+    assert tally[SIGN_CHANGES] == sign_changes
+    assert tally[TAMED] == (2.0 if new == [2.0, 2.0, 2.0] else 0.0)
+    assert tally[STATUS] == ALIVE
+
+
+@pytest.mark.parametrize(("model", "old", "new"), [case[:3] for case in HAND_MADE])
+@pytest.mark.parametrize("status", [ABSENT, 0.0, 4.0])
+def test_lanes_that_are_not_alive_keep_their_state_status_and_tallies(model, old, new, status):
+    x, tally = accepted(model, old, new, status=status)
+    assert x == old
+    assert tally == [0.0, 0.0, 0.0, status]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_proposal_that_is_not_finite_freezes_all_components_and_notes_the_step(wrong):
+    for k in range(3):
+        new = [0.4, -1.1, 2.1]
+        new[k] = wrong
+        x, tally = accepted(SIGNED, [0.5, 1.0, 2.0], new)
+        assert x == [0.5, 1.0, 2.0]
+        assert tally == [0.0, 0.0, 0.0, 9.0]
+
+
+def test_tamed_pairs_are_counted_once_for_each_pair_of_neighbours():
+    # ε = 0.8 √(dt/β)
+    dt = 5.0 * 0.1**2 / 0.64
+    assert accepted(PLAIN, [1.0, 2.0, 3.0], [1.0, 1.09, 3.0], dt)[1][TAMED] == 1.0
+    assert accepted(PLAIN, [1.0, 2.0, 3.0], [1.0, 1.09, 1.18], dt)[1][TAMED] == 2.0
+    assert accepted(PLAIN, [1.0, 2.0, 3.0], [1.0, 1.11, 1.22], dt)[1][TAMED] == 0.0
+
+
+@device
+def sort_loop(rows):
+    sort(rows)
+
+
+@settings(deadline=None, max_examples=sized(200, 50))
+@given(data=st.data())
+def test_sort_sorts_any_numbers(data):
+    size = data.draw(st.integers(1, 12))
+    number = st.floats(allow_nan=False) | st.sampled_from([0.0, -0.0, 1.0, np.inf, -np.inf])
+    row = st.lists(number, min_size=WIDTH, max_size=WIDTH)
+    rows = np.array(data.draw(st.lists(row, min_size=size, max_size=size)))
+    expected = np.sort(rows, axis=0)
+    sort_loop(rows)
+    assert np.array_equal(rows, expected)
+
+
+def test_sort_puts_a_long_descending_row_in_order():
+    rows = np.arange(100.0, 0.0, -1.0)[:, None] * np.linspace(-1.0, 1.0, WIDTH)
+    expected = np.sort(rows, axis=0)
+    sort_loop(rows)
+    assert np.array_equal(rows, expected)
+
+
+# --- compiled against pure Python ---------------------------------------------------------------------------
+
+
+def short_cases():
+    """Final states, tallies, sums and counts of short runs of every scheme and coordinate, as plain lists."""
+    cases = [DEEP_NETWORK, DYSON, (Sigma(3.0, 8.0, 1.0, Quadratic(1.0)), Milstein())]
+    results = [Run(*case, starts(blocks=2), last_step=20, dt=0.002).go() for case in cases]
+    return [[a.tolist() for a in (r.x, r.tally, r.sums, r.counts, r.samples)] for r in results]
+
+
+def test_compiled_and_pure_python_runs_agree():
+    program = "import json, test_driver; print(json.dumps(test_driver.short_cases()))"
+    other = in_another_process(program, NUMBA_DISABLE_JIT="0" if JIT_DISABLED else "1")
+    for here, there in zip(short_cases(), json.loads(other), strict=True):
+        for a, b in zip(here, there, strict=True):
+            assert np.array(a) == pytest.approx(np.array(b), rel=1e-12, abs=1e-14)
+
+
+# --- how kernels are compiled -------------------------------------------------------------------------------
+
+
+def test_the_identity_of_the_kernels_is_a_sha256_and_the_machine_has_words():
+    assert len(jit.source_hash()) == 64
+    assert jit.cpu_name()
+    assert jit.simd()
+    assert (jit.simd() == "none (pure Python)") == JIT_DISABLED
+
+
+def test_compiled_code_is_kept_below_the_first_directory_that_can_be_written(tmp_path, monkeypatch):
+    blocked = tmp_path / "a file, not a directory"
+    blocked.touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(blocked))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    jit.cache_directory.cache_clear()
+    try:
+        directory = jit.cache_directory()
+    finally:
+        jit.cache_directory.cache_clear()
+    assert directory.is_dir()
+    assert directory.parent == tmp_path / "cache" / "dlnmc"
