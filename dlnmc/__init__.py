@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
     from dlnmc.plotting import plot as plot
-    from dlnmc.report import report as report
+    from dlnmc.tables import report as report
     from dlnmc.simulation import equilibrium as equilibrium
     from dlnmc.simulation import simulate as simulate
     from dlnmc.simulation import sweep as sweep
@@ -44,7 +44,7 @@ _HOME = {
     "open": "files",
     "save": "files",
     "plot": "plotting",
-    "report": "report",
+    "report": "tables",
 }
 
 __all__ = [*_HOME, "laws"]

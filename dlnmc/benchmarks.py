@@ -33,8 +33,12 @@ def measure(threads: int | None = None) -> dict[str, Any]:
 
 def cases() -> list[tuple[Model, str]]:
     """The models and schemes that are measured."""
-    listed: list[tuple[Model, str]] = [(DysonBrownianMotion(n, float(n)), "euler_maruyama") for n in SIZES]
-    listed += [(DeepLinearNetwork(n, depth, float(n)), "euler_maruyama") for depth in DEPTHS for n in SIZES]
+    listed: list[tuple[Model, str]] = [(DysonBrownianMotion(size=n, beta=float(n)), "euler_maruyama") for n in SIZES]
+    listed += [
+        (DeepLinearNetwork(width=n, depth=float(depth), beta=float(n)), "euler_maruyama")
+        for depth in DEPTHS
+        for n in SIZES
+    ]
     return listed
 
 
@@ -64,11 +68,11 @@ def row(model: Model, scheme: str, threads: int) -> dict[str, Any]:
 
 def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[], object]:
     """A function that carries `BLOCKS` blocks through `steps` steps."""
-    dt = completed(Equilibrium(model)).dt
+    dt = completed(Equilibrium(model=model)).dt
     assert dt is not None
     run = completed(
         Equilibrium(
-            model,
+            model=model,
             paths=(first_block + BLOCKS) * WIDTH,
             scheme=scheme,
             burn_in=0.0,

@@ -20,7 +20,7 @@ from dlnmc_kernels.observables import SUMS
 from dlnmc_kernels.ordering import ABSENT, ALIVE, STATUS, TALLY
 
 Floats = NDArray[np.float64]
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 WORK_PER_CHUNK = 1.5e9  # in pair interactions: about a second
 CHUNKS_PER_RUN = 32  # at least, if they are not too small
@@ -73,9 +73,10 @@ def schedule(run: Run) -> Schedule:
     return Schedule(first, int(observed[-1]), observed, kept if run.keep_samples else np.full_like(kept, -1))
 
 
-def _steps(times: Floats, dt: float) -> NDArray[np.int64]:
+def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
     """Whole steps that cover the times; rounding errors of the quotient do not add a step."""
-    return np.ceil(times / dt * (1.0 - 1e-12)).astype(np.int64)
+    steps: NDArray[np.int64] = np.ceil(times / dt * (1.0 - 1e-12)).astype(np.int64)
+    return steps
 
 
 def blocks_of(run: Run) -> int:

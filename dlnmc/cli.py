@@ -77,8 +77,7 @@ def plot(result: Path, output: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 def report(result: Path, as_json: bool) -> None:
     """Print the table of a result."""
-    from dlnmc import files
-    from dlnmc import report as tables
+    from dlnmc import files, tables
 
     tree = files.open(result)
     click.echo(tables.report_json(tree) if as_json else tables.report(tree))

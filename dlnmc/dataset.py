@@ -329,7 +329,8 @@ def members(tree: xr.DataTree) -> Iterator[xr.DataTree]:
 
 def model_of(member: xr.DataTree) -> Model:
     """The model of a single run, from its coordinates and attributes."""
-    cls = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}.get(member.attrs.get("model", ""))
+    classes: dict[str, type[Model]] = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}
+    cls = classes.get(member.attrs.get("model", ""))
     if cls is None:
         raise InvalidValue(f"the result's attribute model = {member.attrs.get('model')!r}: not a model of dlnmc")
     values = {name: member.coords[name].item() for name in cls.model_fields if name in member.coords}

@@ -29,7 +29,7 @@ def time_unit(model: Model) -> float:
     Under λ → c λ with c^{2N} = d/β the equation for β becomes that for β = d in time multiplied by c^{2N−2}.
     """
     if isinstance(model, DeepLinearNetwork):
-        return (model.beta / model.width) ** (1.0 - 1.0 / model.depth) / paper_time(model)
+        return float((model.beta / model.width) ** (1.0 - 1.0 / model.depth)) / paper_time(model)
     return 1.0
 
 
@@ -45,7 +45,7 @@ def default_dt(model: Model) -> float:
     spacing = STEP / model.width * N * spread**2 * hotter ** (1.0 / N) / kappa
     top = law.support[1] ** 2 * hotter * (1.0 + 3.0 * model.width ** (-2.0 / 3.0))
     slope = (2.0 * N - 1.0) * top ** (1.0 - 1.0 / N)
-    return min(spacing, STIFFNESS / slope) * time_unit(model)
+    return float(min(spacing, STIFFNESS / slope) * time_unit(model))
 
 
 def default_burn_in(model: Model) -> float:

@@ -18,7 +18,7 @@ def thread_count(threads: int | None) -> int:
     """The number of threads to use: as asked for, or one for each processor this process may run on."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 4096:
+    if type(threads) is not int or not 1 <= threads <= 4096:
         raise InvalidValue(f"threads = {threads!r}: it must be a whole number from 1 to 4096")
     return threads
 

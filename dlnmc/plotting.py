@@ -1,12 +1,12 @@
 """Pictures of results: what was measured, beside what is known exactly and with the band that noise explains.
 
-`plot` looks at the kind of result and never touches pyplot or global settings. Everything drawn is a density of σ·√(β/d)
-or x·√(β/d); laws are compared as probabilities of bins, since densities of depth > 1 diverge at 0.
+`plot` looks at the kind of result and never touches pyplot or global settings. Everything drawn is a density of
+σ·√(β/d) or x·√(β/d); laws are compared as probabilities of bins, since densities of depth > 1 diverge at 0.
 """
 
 import json
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from io import BytesIO
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 AnyModel = DeepLinearNetwork | DysonBrownianMotion
 
 BLUE, VERMILION, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"  # Okabe and Ito (2008)
-GREY = "#555555"
+GREY, DASHED = "#555555", (0, (4, 3))
 STYLE: dict[str, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -41,7 +41,8 @@ STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 10.5,
-    "figure.titlesize": 12,
+    "axes.titlepad": 4.0,
+    "figure.titlesize": 11,
     "font.size": 10,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
@@ -55,44 +56,52 @@ STYLE: dict[str, Any] = {
 }
 FORMATS = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}  # metadata: no wall clock in pictures
 SYMBOLS = {"depth": "depth $N$", "width": "width $d$", "size": "size $d$", "beta": "$\\beta$", "kappa": "$\\kappa$"}
-NAMES = {DeepLinearNetwork: "Deep Linear Network", DysonBrownianMotion: "Dyson Brownian motion"}
 MOST_PANELS = 24
-FEWEST_BINS = 32
-NOISE_PER_BIN = 0.02  # bins are merged until the median relative standard error is below
+FEWEST_BINS = 64
+NOISE_PER_BIN = 0.03  # bins are merged until the median relative standard error is below
 
 
 class Panel(NamedTuple):
-    """A density by bins, its standard error (None: unknown), and its law if there is one, averaged over the bins."""
+    """A density by bins with its standard error, and its law as probability of each bin over width; None: unknown."""
 
     title: str
     edges: Floats
     density: Floats
     error: Floats | None
-    law: laws.Law | None
+    law: Floats | None
+    support: tuple[float, float]  # of the law; nan without one
     law_name: str
 
     @property
-    def law_density(self) -> Floats | None:
-        """The probability of each bin under the law, over its width."""
-        return None if self.law is None else np.diff(self.law.cdf(self.edges)) / np.diff(self.edges)
-
-    @property
-    def range(self) -> tuple[float, float]:
+    def extent(self) -> tuple[float, float]:
         """Where there is something to see."""
         cumulative = np.concatenate([[0.0], np.cumsum(self.density * np.diff(self.edges))])
         cumulative /= cumulative[-1] or 1.0
-        support = (0.0, 0.0) if self.law is None else self.law.support
-        high = max(1.06 * support[1], self.edges[np.searchsorted(cumulative, 1.0 - 1e-5)])
-        low = min(1.06 * support[0], self.edges[np.searchsorted(cumulative, 1e-5, side="right") - 1])
-        return float(low), float(high)
+        low = self.edges[np.searchsorted(cumulative, 1e-5, side="right") - 1]
+        high = self.edges[np.searchsorted(cumulative, 1.0 - 1e-5)]
+        return float(np.fmin(low, 1.06 * self.support[0])), float(np.fmax(high, 1.06 * self.support[1]))
 
     @property
     def ceiling(self) -> float:
         """The top of the density axis: what diverges at 0 is cut there."""
-        low, high = self.range
-        away = np.abs((self.edges[1:] + self.edges[:-1]) / 2.0) > 0.07 * (high - low)
-        top = [float(values[away].max()) for values in (self.density, self.law_density) if values is not None]
-        return 1.15 * max(top)
+        low, high = self.extent
+        away = (low < 0.0) | (self.edges[1:] + self.edges[:-1] > 0.14 * high)
+        return 1.25 * max(float(values[away].max()) for values in (self.density, self.law) if values is not None)
+
+
+def _panel(
+    title: str,
+    edges: Floats,
+    counted: tuple[Floats, Floats | None],
+    law: laws.Law | None,
+    law_name: str = "law as $d\\to\\infty$",
+) -> Panel:
+    support = (math.nan, math.nan) if law is None else law.support
+    return Panel(title, edges, *counted, None if law is None else _law_density(law, edges), support, law_name)
+
+
+def _law_density(law: laws.Law, edges: Floats) -> Floats:
+    return np.diff(law.cdf(edges)) / np.diff(edges)
 
 
 def plot(result: xr.Dataset | xr.DataTree, path: str | Path | None = None, *, dpi: float = 200) -> "Figure":
@@ -175,24 +184,21 @@ def _notebook_png(figure: "Figure") -> tuple[bytes, dict[str, int]]:
 # ---------------------------------------------------------------- words
 
 
-def _model(data: xr.Dataset, attrs: Mapping[str, Any], **selected: Any) -> AnyModel:
+def _model(data: xr.Dataset, attrs: Mapping[Any, Any]) -> AnyModel:
     """The model that a result is of, from its coordinates and the energy in its configuration."""
     cls = DysonBrownianMotion if "size" in data.coords else DeepLinearNetwork
-    values = {name: data[name].item() for name in cls.model_fields if name in data.coords} | selected
-    energies = list(_energies(json.loads(attrs.get("config", "{}"))))
-    if energies and all(energy == energies[0] for energy in energies):
-        values["energy"] = energies[0]
-    return cls(**values)
+    values = {name: data[name].item() for name in cls.model_fields if name in data.coords}
+    energies = _energies(json.loads(attrs.get("config", "{}")))
+    return cls(**values, **({"energy": energies[0]} if energies else {}))
 
 
-def _energies(config: Any) -> Iterator[Any]:
-    if isinstance(config, Mapping):
-        if "energy" in config:
-            yield config["energy"]
-        config = list(config.values())
+def _energies(config: Any) -> list[Any]:
+    """All energies in a configuration, however deep."""
     if isinstance(config, list):
-        for value in config:
-            yield from _energies(value)
+        return [energy for value in config for energy in _energies(value)]
+    if not isinstance(config, Mapping):
+        return []
+    return [config["energy"]] if "energy" in config else _energies(list(config.values()))
 
 
 def _known_law(model: AnyModel) -> laws.Law | None:
@@ -202,19 +208,19 @@ def _known_law(model: AnyModel) -> laws.Law | None:
         return None
 
 
-def _words(name: Hashable, value: Any) -> str:
-    number = "\\infty" if value == math.inf else f"{value:g}" if isinstance(value, float) else str(value)
-    text = f"${number}$" if number == "\\infty" else number
-    return f"{name} {text}" if name not in SYMBOLS else f"{SYMBOLS[str(name)]} = {text}"
+def _words(name: str, value: Any) -> str:
+    text = "$\\infty$" if value == math.inf else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{SYMBOLS[name]} = {text}" if name in SYMBOLS else f"{name} {text}"
 
 
-def _title(data: xr.Dataset, attrs: Mapping[str, Any], what: str, paths: int) -> str:
-    """The model, what is common to all members, and the number of paths."""
-    cls = DysonBrownianMotion if "size" in data.coords else DeepLinearNetwork
-    fixed = [_words(name, data[name].item()) for name in SYMBOLS if name in data.coords and data[name].ndim == 0]
-    free = cls is DysonBrownianMotion and {"kind": "none"} in list(_energies(json.loads(attrs.get("config", "{}"))))
-    name = ("free " if free else "") + NAMES[cls]
-    return f"{what} of {name}: {', '.join(fixed)}; {paths:,} path{'s' if paths != 1 else ''}"
+def _title(data: xr.Dataset, what: str, model: AnyModel, paths: int) -> str:
+    """The kind of model; then the parameters that all members share, and the number of paths."""
+    shared = [_words(name, data[name].item()) for name in SYMBOLS if name in data.coords and data[name].ndim == 0]
+    free = "free " if model.energy.kind == "none" else ""
+    name = (
+        f"{free}Dyson Brownian motion" if isinstance(model, DysonBrownianMotion) else f"the {free}Deep Linear Network"
+    )
+    return f"{what} of {name}\n{', '.join(shared)}; {paths:,} path{'s' if paths != 1 else ''}"
 
 
 def _value_label(data: xr.Dataset) -> str:
@@ -228,50 +234,58 @@ def _value_label(data: xr.Dataset) -> str:
 def _draw_equilibrium(tree: xr.DataTree) -> "Figure":
     """One panel for each member, in a grid."""
     histogram = tree["histogram"].to_dataset()
-    dims = [dim for dim in histogram["counts"].dims if dim not in ("batch", "bin")]
+    parameters = {name: tree.coords[name] for name in SYMBOLS if name in tree.coords}  # groups lose a selected one
+    histogram = histogram.assign_coords(parameters)
+    dims = [str(dim) for dim in histogram["counts"].dims if dim not in ("batch", "bin")]
     lengths = [histogram.sizes[dim] for dim in dims]
     if len(dims) > 2 or math.prod(lengths) > MOST_PANELS:
+        swept = " x ".join(f"{dim} ({length})" for dim, length in zip(dims, lengths, strict=True))
         raise InvalidValue(
-            f"a sweep over {' x '.join(f'{dim} ({length})' for dim, length in zip(dims, lengths, strict=True))} is too "
-            f"much for a picture, which shows one or two swept parameters and up to {MOST_PANELS} members: select some, "
-            f"as in plot(tree.isel({dims[0]}=0))"
+            f"a sweep over {swept} is too much for a picture, which shows one or two swept parameters and up to "
+            f"{MOST_PANELS} members: select some, as in plot(tree.isel({dims[0]}=0))"
         )
     if len(dims) == 2 and lengths[1] > lengths[0]:
         dims, lengths = dims[::-1], lengths[::-1]
-    members = [dict(zip(dims, at, strict=True)) for at in product(*map(range, lengths))]
-    panels = [_equilibrium_panel(histogram.isel(at), dims, tree.attrs) for at in members]
-    title = _title(histogram, tree.attrs, "Equilibrium", tree["sampler"].sizes["path"])
-    batches = histogram.sizes["batch"]
+    members = [histogram.isel(dict(zip(dims, at, strict=True))) for at in product(*map(range, lengths))]
+    merged = max(_merging(member) for member in members)
+    models = [_model(member, tree.attrs) for member in members]
+    panels = [_member_panel(*pair, dims, merged) for pair in zip(members, models, strict=True)]
+    title = _title(histogram, "Equilibrium", models[0], tree["sampler"].sizes["path"])
     columns = lengths[1] if len(dims) == 2 else {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
-    return _draw_panels(panels, columns, title, _value_label(histogram), f"from {batches} batches of paths")
+    errors = f"from {histogram.sizes['batch']} batches of paths"
+    return _draw_panels(panels, columns, title, _value_label(histogram), errors)
 
 
-def _equilibrium_panel(member: xr.Dataset, dims: Sequence[Hashable], attrs: Mapping[str, Any]) -> Panel:
-    edges = member["edges"].to_numpy().astype(np.float64)
-    counts = member["counts"].transpose("batch", "bin").to_numpy()
-    samples = member["samples"].to_numpy()
+def _member_panel(member: xr.Dataset, model: AnyModel, dims: Sequence[str], merged: int) -> Panel:
     title = ", ".join(_words(dim, member[dim].item()) for dim in dims if dim in member.coords)
-    edges, density, error = _merged(edges, counts, samples)
-    return Panel(title, edges, density, error, _known_law(_model(member, attrs)), "law as $d\\to\\infty$")
+    edges, counts, samples = _counted(member, merged)
+    return _panel(title, edges, _density(edges, counts, samples), _known_law(model))
 
 
-def _merged(edges: Floats, counts: NDArray[Any], samples: NDArray[Any]) -> tuple[Floats, Floats, Floats | None]:
-    """Edges, density and standard error, with neighbouring bins merged in pairs while they are noisy."""
-    density, error = _density(edges, counts, samples)
-    while len(density) % 2 == 0 and len(density) >= 2 * FEWEST_BINS:
-        bulk = density > 0.1 * np.median(density[density > 0.0]) if density.any() else density > 0.0
-        if error is not None and (not bulk.any() or np.median(error[bulk] / density[bulk]) < NOISE_PER_BIN):
+def _counted(member: xr.Dataset, merged: int) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
+    """Edges, counts (batch, bin) and number of values (batch), with `merged` neighbouring bins made one."""
+    counts = member["counts"].transpose("batch", "bin").to_numpy()
+    counts = counts.reshape(len(counts), -1, merged).sum(axis=2)
+    return member["edges"].to_numpy()[::merged].astype(np.float64), counts, member["samples"].to_numpy()
+
+
+def _merging(member: xr.Dataset) -> int:
+    """How many neighbouring bins to make one, a power of two, so that noise does not hide the shape."""
+    merged = 1
+    while member.sizes["bin"] % (2 * merged) == 0 and member.sizes["bin"] >= 2 * merged * FEWEST_BINS:
+        density, error = _density(*_counted(member, merged))
+        bulk = density > 0.2 * density.mean()
+        if error is not None and np.median(error[bulk] / density[bulk]) < NOISE_PER_BIN:
             break
-        edges, counts = edges[::2], counts[:, ::2] + counts[:, 1::2]
-        density, error = _density(edges, counts, samples)
-    return edges, density, error
+        merged *= 2
+    return merged
 
 
 def _density(edges: Floats, counts: NDArray[Any], samples: NDArray[Any]) -> tuple[Floats, Floats | None]:
     """The density, a ratio of sums over independent batches, and its standard error; None from a single batch."""
     total, width, batches = samples.sum(), np.diff(edges), len(samples)
-    if total == 0:
-        raise InvalidValue("the result holds no values to draw")
+    if not counts.any():
+        raise InvalidValue("there is nothing to draw: no value lies within the histogram")
     p = counts.sum(axis=0) / total
     if batches < 2:
         return p / width, None
@@ -291,23 +305,23 @@ def _draw_panels(panels: Sequence[Panel], columns: int, title: str, label: str, 
     figure = Figure(figsize=(7.5 if columns == 1 else 10.0, height), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.add_gridspec(rows, columns)
-    x_limits = _common([panel.range for panel in panels])
+    x_limits = _common([panel.extent for panel in panels])
     tops = [high for _, high in _common([(0.0, panel.ceiling) for panel in panels])]
-    reach = max((_reach(panel) for panel in panels), default=0.1)
+    reach = max(_reach(panel) for panel in panels)
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
-        upper_cell, lower_cell = grid[row, column].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0)
-        upper = figure.add_subplot(upper_cell)
-        lower = figure.add_subplot(lower_cell, sharex=upper)
+        cell = grid[row, column].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0)
+        upper = figure.add_subplot(cell[0])
+        lower = figure.add_subplot(cell[1], sharex=upper)
         _draw_density(upper, panel, tops[index])
         _draw_residual(lower, panel, reach)
         upper.set_xlim(*x_limits[index])
         if column == 0:
             upper.set_ylabel("density")
             lower.set_ylabel("relative\nresidual")
-        if index + columns >= len(panels):
+        if row == rows - 1 or len(panels) % columns:
             lower.set_xlabel(label)
-    _legend(figure, figure.axes[::2], errors_from)
+    _legend(figure, figure.axes[::2], {"band": f"\u00b12 standard errors, {errors_from}"})
     return figure
 
 
@@ -320,56 +334,52 @@ def _common(limits: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _stairs(ax: "Axes", panel: Panel, orientation: Literal["vertical", "horizontal"] = "vertical") -> None:
     """What was measured, its band, and the law, as steps."""
-    ax.stairs(panel.density, panel.edges, orientation=orientation, fill=True, color=SKY, alpha=0.3)
+    look: dict[str, Any] = {"facecolor": (SKY, 0.3), "edgecolor": BLUE, "lw": 1.0}
+    ax.stairs(panel.density, panel.edges, orientation=orientation, fill=True, label="measured", **look)
     if panel.error is not None:
         low, high = np.maximum(panel.density - 2.0 * panel.error, 0.0), panel.density + 2.0 * panel.error
-        ax.stairs(
-            high,
-            panel.edges,
-            baseline=low,
-            orientation=orientation,
-            fill=True,
-            color=BLUE,
-            alpha=0.35,
-            lw=0,
-            label="band",
-        )
-    ax.stairs(panel.density, panel.edges, orientation=orientation, color=BLUE, lw=1.0, label="measured")
-    law = panel.law_density
-    if law is not None:
+        look = {"facecolor": (BLUE, 0.35), "lw": 0.0}
+        ax.stairs(high, panel.edges, baseline=low, orientation=orientation, fill=True, label="band", **look)
+    if panel.law is not None:
+        law = np.where(panel.law > 0.0, panel.law, np.nan)
         ax.stairs(law, panel.edges, orientation=orientation, color=VERMILION, lw=1.5, label=panel.law_name)
 
 
 def _draw_density(ax: "Axes", panel: Panel, top: float) -> None:
     _stairs(ax, panel)
+    _mark_edges(ax, panel)
     ax.set_title(panel.title)
     ax.set_ylim(0.0, top)
     ax.tick_params(labelbottom=False)
-    highest = float(panel.density.max())
-    if highest > top:
-        ax.annotate(
-            f"\u2191 {highest:.3g} in the first bin", (0.03, 0.9), xycoords="axes fraction", fontsize=9, color=GREY
-        )
-    if panel.law is None:
-        return
-    for edge in panel.law.support:
-        if edge != 0.0:
-            ax.axvline(edge, color=GREY, lw=0.9, ls=(0, (4, 3)))
-    ax.annotate(
-        f"edge {panel.law.support[1]:.4g}",
-        (panel.law.support[1], 0.9),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4, 0),
-        textcoords="offset points",
-        ha="right",
-        fontsize=9,
-        color=GREY,
-    )
+    if panel.density.max() > top:
+        cut = panel.edges[1:][panel.density > 0.85 * top].max()
+        _note(ax, f"\u2191 up to {panel.density.max():.3g}", (cut, 0.92), ("data", "axes fraction"), "left")
+    if panel.law is not None:
+        high = panel.support[1]
+        _note(ax, f"edge {high:.4g}", (high, 0.8), ("data", "axes fraction"), "right")
+
+
+def _mark_edges(ax: "Axes", panel: Panel) -> None:
+    for edge in panel.support:
+        if math.isfinite(edge) and edge != 0.0:
+            ax.axvline(edge, color=GREY, lw=0.9, ls=DASHED)
+
+
+def _note(
+    ax: "Axes",
+    text: str,
+    at: tuple[float, float],
+    coords: str | tuple[str, str] = "axes fraction",
+    align: Literal["left", "right"] = "left",
+) -> None:
+    offset = (4 if align == "left" else -4, 0)
+    note = ax.annotate(text, at, xycoords=coords, xytext=offset, textcoords="offset points", ha=align)
+    note.set(fontsize=9, color=GREY, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0})
 
 
 def _residual(panel: Panel) -> tuple[Floats, Floats | None]:
     """Measured over law − 1, and its standard error; without a law zero, and the relative standard error."""
-    reference = panel.density if panel.law_density is None else panel.law_density
+    reference = panel.density if panel.law is None else panel.law
     reference = np.where(reference > 0.0, reference, np.nan)
     return panel.density / reference - 1.0, None if panel.error is None else panel.error / reference
 
@@ -377,41 +387,44 @@ def _residual(panel: Panel) -> tuple[Floats, Floats | None]:
 def _reach(panel: Panel) -> float:
     """How far up a residual axis must go to show all but the ends."""
     residual, error = _residual(panel)
-    probability = np.cumsum(panel.density * np.diff(panel.edges))
-    bulk = (probability > 0.03) & (probability < 0.97)
+    probability = panel.density * np.diff(panel.edges)
+    up_to = np.cumsum(probability)
     size = np.abs(residual) + (0.0 if error is None else 2.0 * error)
-    return 1.15 * float(np.nanquantile(size[bulk], 0.98)) if np.isfinite(size[bulk]).any() else 0.1
+    bulk = size[(up_to - probability > 0.02) & (up_to < 0.97) & np.isfinite(size)]
+    if len(bulk) < 4:
+        return 1.0
+    return (1.15 if panel.law is not None else 1.7) * max(float(np.quantile(bulk, 0.98)), 1e-3)
 
 
 def _draw_residual(ax: "Axes", panel: Panel, reach: float) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     residual, error = _residual(panel)
     if error is not None:
         ax.stairs(2.0 * error, panel.edges, baseline=-2.0 * error, fill=True, color=BLUE, alpha=0.3, lw=0)
-    ax.axhline(0.0, color=VERMILION if panel.law is not None else GREY, lw=1.2)
     if panel.law is not None:
+        ax.axhline(0.0, color=VERMILION, lw=1.2)
         ax.stairs(residual, panel.edges, baseline=None, color=BLUE, lw=1.0)
-        for edge in panel.law.support:
-            if edge != 0.0:
-                ax.axvline(edge, color=GREY, lw=0.9, ls=(0, (4, 3)))
+        _mark_edges(ax, panel)
     else:
-        ax.annotate("no exact law known: noise only", (0.03, 0.8), xycoords="axes fraction", fontsize=9, color=GREY)
+        _note(ax, "no law known; noise only", (0.0, 0.82))
     ax.set_ylim(-reach, reach)
     ax.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _percent(value)))
 
 
-def _legend(figure: "Figure", axes: Sequence["Axes"], errors_from: str) -> None:
+def _percent(value: float) -> str:
+    return f"{100.0 * value:+.3g}%".replace("-", "\u2212") if abs(value) > 1e-9 else "0"
+
+
+def _legend(figure: "Figure", axes: Sequence["Axes"], words: Mapping[str, str]) -> None:
     """One legend for the figure, below it."""
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    words = {"band": f"\u00b12 standard errors, {errors_from}"}
-    order = sorted(found, key=lambda label: {"measured": 0, "band": 1}.get(label, 2))
     figure.legend(
-        [found[label] for label in order],
-        [words.get(label, label) for label in order],
+        list(found.values()),
+        [words.get(label, label) for label in found],
         loc="outside lower center",
-        ncols=len(order),
+        ncols=len(found) if len(found) < 5 else 3,
     )
 
 
@@ -440,64 +453,72 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
     component = "component" if "component" in data[name].dims else "rank"
     values = data[name].transpose("path", "time", component).to_numpy() * math.sqrt(model.beta / model.size)
     times = data["time"].to_numpy().astype(np.float64)
-    title = _title(data, data.attrs, "Paths", len(values))
-    panel = _last_panel(values[:, -1], float(times[-1]), model, data.attrs)
+    title = _title(data, "Paths", model, len(values))
+    from_zero = json.loads(data.attrs.get("config", "{}")).get("start") == "zero"
+    panel = _last_panel(values[:, -1], float(times[-1]), model, from_zero)
     if len(times) == 1:
         return _draw_panels([panel], 1, title, _value_label(data), "from independent paths")
     figure = Figure(figsize=(10.0, 5.2), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.6, 1))
-    _draw_paths(left, times, values)
-    _draw_edges(left, times, [_law_at(model, data.attrs, float(time)) for time in times])
+    _draw_paths(left, times, values, data["path"].to_numpy())
+    _draw_edges(left, times, model, from_zero)
     left.set_ylabel(_value_label(data))
     left.set_xlabel(f"time $t$ ({data.attrs.get('clock', 'paper')} clock)" if name == "singular_values" else "time $t$")
     _stairs(right, panel, "horizontal")
+    if isinstance(model, DeepLinearNetwork):
+        left.set_ylim(bottom=0.0)
+    if panel.density.max() > panel.ceiling:
+        _note(right, f"up to {panel.density.max():.3g} \u2192", (1.0, 0.005), align="right")
     right.set_title(panel.title)
     right.set_xlim(0.0, panel.ceiling)
     right.set_xlabel("density")
-    _legend(figure, [left, right], "from paths")
+    _legend(figure, [left, right], {"measured": "all paths at the last time", "band": "\u00b12 standard errors"})
     return figure
 
 
-def _draw_paths(ax: "Axes", times: Floats, values: Floats) -> None:
+def _draw_paths(ax: "Axes", times: Floats, values: Floats, names: NDArray[Any]) -> None:
     size = values.shape[2]
-    shown = min(len(values), 3 if size <= 4 else 2 if size <= 10 else 1)
-    for path, color in reversed(list(zip(range(shown), (BLUE, GREEN, PURPLE), strict=False))):
+    shown = min(len(values), 3 if size <= 3 else 2 if size <= 5 else 1)
+    for path, color in zip(range(shown), (BLUE, GREEN, PURPLE), strict=False):
         lines = ax.plot(times, values[path], color=color, lw=0.9 if size <= 32 else 0.5)
         for line in lines:
             line.set_rasterized(values[path].size > 50_000)
-        lines[0].set_label(f"path {path}")
+        lines[0].set_label(f"path {names[path]}")
     ax.set_xlim(times[0], times[-1])
 
 
-def _draw_edges(ax: "Axes", times: Floats, known: Sequence[tuple[laws.Law | None, str]]) -> None:
+def _draw_edges(ax: "Axes", times: Floats, model: AnyModel, from_zero: bool) -> None:
     """The ends of the law's support over time."""
-    supports = np.array([(math.nan, math.nan) if law is None else law.support for law, _ in known])
+    shown = times[np.unique(np.linspace(0, len(times) - 1, 400).astype(int))]
+    known = [_law_at(model, from_zero, float(time)) for time in shown]
+    supports = np.array([(math.nan, math.nan) if law is None else law.support for law in known])
     for ends in supports.T:
         if np.any(ends[np.isfinite(ends)] != 0.0):
-            (line,) = ax.plot(times, ends, color=GREY, lw=0.9, ls=(0, (4, 3)))
+            (line,) = ax.plot(shown, ends, color=GREY, lw=0.9, ls=DASHED)
             line.set_label("edge of the law")
 
 
-def _law_at(model: AnyModel, attrs: Mapping[str, Any], time: float) -> tuple[laws.Law | None, str]:
+def _law_at(model: AnyModel, from_zero: bool, time: float) -> laws.Law | None:
     """The law at a time where it is known, which is after a start of Dyson's from 0; else that of the equilibrium."""
-    config = json.loads(attrs.get("config", "{}"))
-    if isinstance(model, DeepLinearNetwork) or config.get("start") != "zero":
-        return _known_law(model), "law of the equilibrium as $d\\to\\infty$"
+    if not from_zero:
+        return _known_law(model)
     growth = 2.0 * time if model.energy.kind == "none" else -math.expm1(-2.0 * time)
-    return (laws.Semicircle(2.0 * math.sqrt(growth)) if growth > 0.0 else None), "law at this time as $d\\to\\infty$"
+    return laws.Semicircle(2.0 * math.sqrt(growth)) if growth > 0.0 else None
 
 
-def _last_panel(values: Floats, time: float, model: AnyModel, attrs: Mapping[str, Any]) -> Panel:
+def _last_panel(values: Floats, time: float, model: AnyModel, from_zero: bool) -> Panel:
     """The density of (path, component) at a time; its error from independent paths."""
     values = values[np.isfinite(values).all(axis=1)]
     if not values.size:
         raise InvalidValue("the result holds no finite values to draw")
-    law, law_name = _law_at(model, attrs, time)
-    low = 0.0 if isinstance(model, DeepLinearNetwork) else float(values.min())
-    high = float(values.max())
+    law = _law_at(model, from_zero, time)
+    law_name = f"law {'at the last time' if from_zero else 'of the equilibrium'} as $d\\to\\infty$"
+    support = (0.0, 0.0) if law is None else law.support
+    low = 0.0 if isinstance(model, DeepLinearNetwork) else min(float(values.min()), support[0])
+    high = max(float(values.max()), support[1])
     bins = int(np.clip(round(2.0 * values.size ** (1 / 3)), 4, 64))
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     counts = np.array([np.histogram(path, edges)[0] for path in values])
-    density, error = _density(edges, counts, np.full(len(values), values.shape[1]))
-    return Panel(f"$t$ = {time:.4g}", edges, density, error, law, law_name)
+    counted = _density(edges, counts, np.full(len(values), values.shape[1]))
+    return _panel(f"$t$ = {time:.4g}", edges, counted, law, law_name)

@@ -14,6 +14,7 @@ class Progress:
     def __init__(self, total: float, visible: bool, what: str) -> None:
         self._lock = threading.Lock()
         self._new = 0.0
+        self._total = total
         self._bar = tqdm(
             total=total,
             disable=not visible,
@@ -34,7 +35,7 @@ class Progress:
         """Update the bar; called from one thread."""
         with self._lock:
             new, self._new = self._new, 0.0
-        self._bar.update(min(new, max(self._bar.total - self._bar.n, 0.0)))
+        self._bar.update(min(new, max(self._total - self._bar.n, 0.0)))  # rounding may not pass the end
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
 from scipy.special import gammaincinv
 
 from dlnmc import laws
@@ -22,6 +21,8 @@ from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import START
 
 Floats = NDArray[np.float64]
+
+LARGEST_STACK = 2**22  # numbers in a stack of dense matrices
 
 
 def noise_key(seed: int) -> np.uint64:
@@ -55,7 +56,7 @@ def _random(run: Run, first_block: int, blocks: int) -> Floats:
     quadratic = model.changed(energy="quadratic")
     law = laws.of(quadratic if isinstance(model, DysonBrownianMotion) else quadratic.changed(kappa=1.0))
     spread = np.sqrt(laws.trace(quadratic).mean() / (size * law.moment(2)))
-    return np.asarray(law.ppf(cell)) * spread
+    return np.asarray(law.ppf(cell) * spread, dtype=np.float64)
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:
@@ -78,8 +79,19 @@ def _zero(run: Run, first_block: int, blocks: int) -> Floats:
     uniform = _per_path(uniforms, run, first_block, blocks, 2 * size)[:, size + 1 :]
     freedom = exponent * np.arange(size - 1, 0, -1)
     off_diagonal = np.sqrt(gammaincinv(freedom / 2.0, uniform))  # χ over √2
-    eigenvalues = [eigh_tridiagonal(a, b, eigvals_only=True) for a, b in zip(diagonal, off_diagonal, strict=True)]
-    return np.asarray(eigenvalues) * np.sqrt(model.kappa / model.beta * spread)
+    radius = np.sqrt(model.kappa / model.beta * spread)
+    slices = max(1, len(diagonal) * size * size // LARGEST_STACK)
+    pieces = zip(np.array_split(diagonal, slices), np.array_split(off_diagonal, slices), strict=True)
+    return np.concatenate([radius * _tridiagonal_eigenvalues(a, b) for a, b in pieces])
+
+
+def _tridiagonal_eigenvalues(diagonal: Floats, off_diagonal: Floats) -> Floats:
+    """Eigenvalues, ascending, of symmetric tridiagonal matrices given by rows."""
+    size = diagonal.shape[1]
+    matrices = np.zeros((len(diagonal), size, size))
+    matrices[:, range(size), range(size)] = diagonal
+    matrices[:, range(1, size), range(size - 1)] = off_diagonal  # the lower triangle is what eigvalsh reads
+    return np.asarray(np.linalg.eigvalsh(matrices), dtype=np.float64)
 
 
 STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law": _law, "zero": _zero}

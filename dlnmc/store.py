@@ -87,7 +87,7 @@ class ChunkStore:
     def save(self, chunk: Chunk, arrays: Arrays) -> None:
         """Write the result of a chunk."""
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, allow_pickle=False, **arrays)
         payload = buffer.getvalue()
         header = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
         write_atomically(self._path(chunk), lambda file: file.write_bytes(header + payload))

@@ -14,10 +14,14 @@ def warm_up(progress: bool = False) -> int:
     """Compile every kernel for every state and scheme, or load it from the cache; returns how many there are."""
     runs = []
     for row in STATES:
-        model: Model = DeepLinearNetwork(2, 2, 2.0) if row.model is DeepLinearNetwork else DysonBrownianMotion(2, 2.0)
+        model: Model = (
+            DeepLinearNetwork(width=2, depth=2.0, beta=2.0)
+            if row.model is DeepLinearNetwork
+            else DysonBrownianMotion(size=2, beta=2.0)
+        )
         for name, scheme in SCHEMES.items():
             if row.additive_noise or not scheme.needs_additive_noise:
-                run = Equilibrium(model, paths=1, dt=1e-3, burn_in=0.0, duration=1e-3, observations=1, scheme=name,
+                run = Equilibrium(model=model, paths=1, dt=1e-3, burn_in=0.0, duration=1e-3, observations=1, scheme=name,
                                   state=row.state, coordinates=row.coordinates)  # fmt: skip
                 runs.append(completed(run))
     for run in tqdm(runs, desc="compiling kernels", unit="kernel", disable=not progress):

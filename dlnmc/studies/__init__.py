@@ -28,7 +28,10 @@ from dlnmc.store import identity
 from dlnmc.studies import semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
-MODELS = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}
+MODELS: dict[str, type[DeepLinearNetwork | DysonBrownianMotion]] = {
+    "deep_linear_network": DeepLinearNetwork,
+    "dyson": DysonBrownianMotion,
+}
 SECTIONS = ("model", "run", "study")
 
 

@@ -58,7 +58,7 @@ def slope(energy: Any, s: Lane) -> Lane:
 
 @generic
 def drift(model: Any, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    """Write the drift at `x` to `f`, its singular part tamed for the step `dt`. `work` has shape (4, component, 8)."""
+    """Write the drift at `x` to `f`, its singular part tamed for the step `dt`. `work` is scratch of shape (SCRATCH, component, 8)."""
 
 
 @generic
@@ -68,7 +68,7 @@ def noise(model: Any, x_i: Lane) -> Lane:
 
 @generic
 def noise_slope(model: Any, x_i: Lane) -> Lane:
-    """B b'(x_i), the coefficient of Milstein's correction; zero for additive noise."""
+    """The product b b'(x_i), the coefficient of Milstein's correction; zero for additive noise."""
 
 
 @generic

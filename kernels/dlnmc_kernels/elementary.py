@@ -109,7 +109,8 @@ def power(x: Lane, exponent: float) -> Lane:
         while n > 0:
             if n & 1:
                 result = result * square
-            square = square * square
             n >>= 1
+            if n > 0:
+                square = square * square
         return result
     return exp(log(maximum(x, splat(1e-300))) * exponent)

@@ -19,8 +19,9 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+config: Any = numba.config  # its settings are made at run time
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
-JIT_DISABLED = bool(numba.config.DISABLE_JIT)
+JIT_DISABLED = bool(config.DISABLE_JIT)
 
 
 @functools.cache
@@ -35,7 +36,7 @@ def source_hash() -> str:
 @functools.cache
 def cpu_name() -> str:
     """The CPU that LLVM generates code for; `NUMBA_CPU_NAME` overrides the host's."""
-    return str(numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name())
+    return str(config.CPU_NAME or llvmlite.binding.get_host_cpu_name())
 
 
 @functools.cache
@@ -43,7 +44,7 @@ def simd() -> str:
     """The widest vector instructions that the generated code may use, as one word for provenance records."""
     if JIT_DISABLED:
         return "none (pure Python)"
-    name = numba.config.CPU_NAME
+    name = config.CPU_NAME
     if name and name != llvmlite.binding.get_host_cpu_name():
         return f"as {name}"
     features = llvmlite.binding.get_host_cpu_features()
@@ -77,16 +78,16 @@ def cache_directory() -> pathlib.Path:
 
 def device(function: F) -> F:
     """Compile a function that other kernels call. It is compiled into its callers, so it needs no cache of its own."""
-    return numba.njit(function, **FLAGS)  # type: ignore[no-any-return]
+    return numba.njit(function, **FLAGS)
 
 
 def kernel(function: F) -> F:
     """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
     if JIT_DISABLED:
         return function
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_directory())
+    previous = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_directory())
     try:
-        return numba.njit(function, cache=True, nogil=True, **FLAGS)  # type: ignore[no-any-return]
+        return numba.njit(function, cache=True, nogil=True, **FLAGS)
     finally:
-        numba.config.CACHE_DIR = previous
+        config.CACHE_DIR = previous

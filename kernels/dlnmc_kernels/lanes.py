@@ -27,7 +27,7 @@ _I32, _I64, _F32, _F64 = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.Doub
 _FLAGS = ("contract", "nsz")
 
 
-class LaneType(types.Type):  # type: ignore[misc]
+class LaneType(types.Type):
     """The Numba type of a lane whose elements have the LLVM type `element` and the Numba type `dtype`."""
 
     def __init__(self, name: str, element: ir.Type, dtype: types.Type) -> None:
@@ -42,7 +42,7 @@ boolx8 = LaneType("boolx8", ir.IntType(1), types.boolean)
 
 
 @register_model(LaneType)
-class _LaneModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LaneModel(models.PrimitiveModel):
     def __init__(self, manager: Any, lane_type: LaneType) -> None:
         super().__init__(manager, lane_type, lane_type.vector)
 
@@ -112,7 +112,7 @@ def _load(typing_context, array, row):  # type: ignore[no-untyped-def]
 
 @overload(load)
 def _load_overload(array, row):  # type: ignore[no-untyped-def]
-    return lambda array, row: _load(array, row)
+    return lambda array, row: _load(array, row)  # type: ignore[call-arg]
 
 
 def store(array: Lane, row: int, value: Lane) -> None:
@@ -134,7 +134,7 @@ def _store(typing_context, array, row, value):  # type: ignore[no-untyped-def]
 
 @overload(store)
 def _store_overload(array, row, value):  # type: ignore[no-untyped-def]
-    return lambda array, row, value: _store(array, row, value)
+    return lambda array, row, value: _store(array, row, value)  # type: ignore[call-arg]
 
 
 def splat(x: Any) -> Lane:
@@ -172,7 +172,7 @@ def _lane_numbers(typing_context):  # type: ignore[no-untyped-def]
 
 @overload(lane_numbers)
 def _lane_numbers_overload():  # type: ignore[no-untyped-def]
-    return lambda: _lane_numbers()
+    return lambda: _lane_numbers()  # type: ignore[call-arg]
 
 
 # --- operators --------------------------------------------------------------------------------------------------------

@@ -60,9 +60,9 @@ def count(values: Lane, tally: Lane, low: float, bins_per_unit: float, counts: L
             continue
         for i in range(len(values)):
             position = (values[i, lane] - low) * bins_per_unit
-            if position < 0.0:
-                counts[0] += 1
-            elif position >= bins:
+            if position >= bins:
                 counts[bins + 1] += 1
-            else:
+            elif position >= 0.0:
                 counts[int(position) + 1] += 1
+            else:
+                counts[0] += 1

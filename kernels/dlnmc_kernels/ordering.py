@@ -37,15 +37,14 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
     for parity in range(2):
         for i in range(parity, len(x) - 1, 2):
             a, b = load(x, i), load(x, i + 1)
-            crossed = rank_key(model, a) > rank_key(model, b)
+            crossed = (rank_key(model, a) > rank_key(model, b)) & keep
             store(x, i, select(crossed, b, a))
             store(x, i + 1, select(crossed, a, b))
             crossings = crossings + select(crossed, one, zero)
-            tamed = tamed + select(too_close(model, a, b, dt), one, zero)
-    live = select(keep, one, zero)
+            tamed = tamed + select(too_close(model, a, b, dt) & keep, one, zero)
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
     store(tally, CROSSINGS, load(tally, CROSSINGS) + crossings)
-    store(tally, TAMED, load(tally, TAMED) + tamed * live)
+    store(tally, TAMED, load(tally, TAMED) + tamed)
 
 
 @device

@@ -49,8 +49,8 @@ def _milstein(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: La
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i, z_i = load(x, i), load(z, i)
-        increment = load(proposal, i) * dt + noise(model, x_i) * z_i * math.sqrt(dt)
-        store(proposal, i, x_i + increment + noise_slope(model, x_i) * (z_i * z_i - 1.0) * (0.5 * dt))
+        euler_maruyama = x_i + load(proposal, i) * dt + noise(model, x_i) * z_i * math.sqrt(dt)
+        store(proposal, i, euler_maruyama + noise_slope(model, x_i) * (z_i * z_i - 1.0) * (0.5 * dt))
 
 
 @step.register(LeimkuhlerMatthews)

@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 from dlnmc_kernels.dispatch import drift, noise, noise_slope, observed, rank_key, slope, too_close
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, reciprocal, splat, store
+from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, splat, store
 
 TAMING = 0.4
 TINY = 1e-290  # keeps reciprocals finite where products underflow
+LARGEST_LOG_RATIO = 200.0  # neighbours that crossed have y_l > y_k; beyond this the difference does not matter
 DEEP = 24.0  # beyond this depth y = λ^{2N} may underflow, and ratios y_l/y_k are formed from logarithms instead
 
 
@@ -54,11 +55,20 @@ def smallest_gap(depth: float, beta: float, kappa: float, dt: float) -> float:
 
 
 @device
+def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
+    """The value of (x_k − x_l)(y_k − y_l)/y_k below which a pair is tamed.
+
+    It is 4Nε² where λ_l = λ_k − ε, away from 0; near 0 it is not more than x_k, the value for λ_l = 0.
+    """
+    return minimum(splat(4.0 * depth * epsilon * epsilon), maximum(x_k, splat(epsilon * epsilon)))
+
+
+@device
 def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y: Lane) -> None:
     """Tamed r_x and r_y from the rows x and y: one reciprocal, of the product (x_k−x_l)(y_k−y_l), serves both."""
     for k in range(len(x)):
         x_k, y_k = load(x, k), load(y, k)
-        floor = maximum(y_k * (4.0 * depth * epsilon * epsilon), splat(TINY))
+        floor = maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY))
         sum_x_k, sum_y_k = splat(0.0), splat(0.0)
         for l in range(k):
             dx, dy = x_k - load(x, l), y_k - load(y, l)
@@ -74,13 +84,13 @@ def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y
 @device
 def pair_sums_deep(depth: float, epsilon: float, x: Lane, log_y: Lane, sum_x: Lane, sum_y: Lane) -> None:
     """Tamed r_x, and y_k r_y in the place of r_y, from the rows x and log y: ratios of y do not underflow."""
-    floor = splat(4.0 * depth * epsilon * epsilon + TINY)
     for k in range(len(x)):
         x_k, log_y_k = load(x, k), load(log_y, k)
+        floor = maximum(tamed_product(depth, epsilon, x_k), splat(TINY))
         sum_x_k, sum_y_k = splat(0.0), splat(0.0)
         for l in range(k):
             dx = x_k - load(x, l)
-            ratio = exp(load(log_y, l) - log_y_k)  # y_l / y_k
+            ratio = exp(minimum(load(log_y, l) - log_y_k, splat(LARGEST_LOG_RATIO)))  # y_l / y_k
             dy = 1.0 - ratio
             r = reciprocal(maximum(dx * dy, floor))
             r_x, r_y = dy * r, dx * r

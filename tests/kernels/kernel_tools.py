@@ -7,8 +7,12 @@ import sys
 
 import mpmath
 import numpy as np
+
+from dlnmc_kernels.dispatch import step
 from dlnmc_kernels.jit import JIT_DISABLED, device
-from dlnmc_kernels.lanes import WIDTH, load, store
+from dlnmc_kernels.lanes import WIDTH, load, splat, store
+from dlnmc_kernels.ordering import ALIVE, CROSSINGS, SIGN_CHANGES, STATUS, TALLY, TAMED, accept
+from dlnmc_kernels.schemes import SCRATCH
 
 FALSE_ALARM = 1e-6  # of every statistical test as a whole
 POWER = 0.999  # of every negative control, at least
@@ -44,9 +48,9 @@ def on_rows(function):
 
 
 def exactly(function, x):
-    """The errors of `got` are measured against this: `function` of long doubles, or of mpmath numbers where those are short.
+    """A function got -> got − function(x), computed in long doubles, or in mpmath where those are short.
 
-    `function(x, m)` uses `m.log`, `m.exp` ... of NumPy or of mpmath. Returns a function got -> got − exact, in double.
+    `function(x, m)` uses `m.log`, `m.exp` ... of NumPy or of mpmath.
     """
     if EXTENDED:
         exact = function(x.astype(np.longdouble), np)
@@ -81,3 +85,45 @@ def in_another_process(program, **environment):
         capture_output=True,
         text=True,
     ).stdout
+
+
+# --- following given noise ---
+
+
+@device
+def follow_block(model, scheme, x, normals, merged, dt, tally, work):
+    """Carry a block along its normals, shape (fine step, component, 8), `merged` of them to each step `dt`."""
+    size = len(x)
+    z, proposal = np.zeros((size, WIDTH)), np.zeros((size, WIDTH))
+    scale = 1.0 / math.sqrt(merged)
+    for n in range(len(normals) // merged):
+        for i in range(size):
+            total = splat(0.0)
+            for m in range(n * merged, (n + 1) * merged):
+                total = total + load(normals[m], i)
+            store(z, i, total * scale)
+        step(scheme, model, x, z, dt, proposal, work)
+        accept(model, x, proposal, dt, tally, n)
+
+
+def fresh_tally(*shape):
+    tally = np.zeros((*shape, TALLY, WIDTH))
+    tally[..., STATUS, :] = ALIVE
+    return tally
+
+
+def follow(model, scheme, start, normals, merged, duration):
+    """The final states, shape (block, component, 8), of paths from `start`; none may be tamed, cross or change sign.
+
+    start: (component,) or (component, 8); normals: (block, fine step, component, 8), the same for every `merged`.
+    """
+    x = np.zeros((len(normals), *normals.shape[2:])) + np.reshape(start, (len(start), -1))
+    tally = fresh_tally(len(x))
+    dt = duration * merged / normals.shape[1]
+    for block in range(len(x)):
+        follow_block(
+            model, scheme, x[block], normals[block], merged, dt, tally[block], np.zeros((SCRATCH, *x.shape[1:]))
+        )
+    assert (tally[:, STATUS] == ALIVE).all()
+    assert (tally[:, [TAMED, SIGN_CHANGES, CROSSINGS]] == 0.0).all()
+    return x

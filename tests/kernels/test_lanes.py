@@ -4,6 +4,8 @@ import operator
 
 import numpy as np
 import pytest
+from kernel_tools import as_rows, exactly, in_another_process, on_rows, sized, ulps
+
 from dlnmc_kernels.jit import JIT_DISABLED, device
 from dlnmc_kernels.lanes import (
     WIDTH,
@@ -23,7 +25,6 @@ from dlnmc_kernels.lanes import (
     sqrt,
     store,
 )
-from kernel_tools import as_rows, exactly, in_another_process, on_rows, sized, ulps
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, 5e-324, -2.2e-308, 1.7e308, np.inf, -np.inf, np.nan])
 U64 = np.array([0, 1, 2, 3, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1], np.uint64)
@@ -330,7 +331,7 @@ def test_sqrt_is_correctly_rounded():
 
 
 def test_reciprocal_is_within_2_ulp_over_the_full_normal_range():
-    x = normal_numbers(sized(1_000_000, 10_000))
+    x = normal_numbers(sized(400_000, 10_000))
     got = on_rows(reciprocal)(x)
     worst = ulps(got, exactly(lambda v, m: 1 / v, x)(got)).max()
     print(f"reciprocal: {worst:.3f} ulp")

@@ -8,6 +8,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kernel_tools import FALSE_ALARM, POWER, dkw, sized
+from scipy.special import ndtr
+from scipy.stats import binom, norm
+
 from dlnmc_kernels.driver import normals, uniforms
 from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import JIT_DISABLED, device
@@ -26,11 +32,6 @@ from dlnmc_kernels.philox import (
     philox4x32,
     random_words,
 )
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from kernel_tools import FALSE_ALARM, POWER, dkw, sized
-from scipy.special import ndtr
-from scipy.stats import binom, norm
 
 KEY = np.uint64(20_240_229)
 
@@ -109,7 +110,7 @@ TUPLES = st.tuples(field(STREAM_BITS), field(PATH_BITS), field(STEP_BITS), field
 LAST = (2**STREAM_BITS - 1, 2**PATH_BITS - 1, 2**STEP_BITS - 1, 2**SLOT_BITS - 1)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(TUPLES, TUPLES)
 @example(LAST, (0, 0, 0, 0))
 def test_no_two_of_path_step_slot_stream_share_a_counter(one, other):
@@ -133,7 +134,7 @@ def random_words_at(key, stream, paths, step, slot):
     return out
 
 
-@settings(deadline=None, max_examples=sized(500, 100))
+@settings(deadline=None, max_examples=sized(200, 100))
 @given(TUPLES, field(64), st.lists(field(PATH_BITS), min_size=7, max_size=7))
 @example(LAST, 2**64 - 1, [0] * 7)
 @example((0, 0, 0, 0), 0, [0] * 7)
@@ -286,7 +287,7 @@ Z_MOMENTS = norm.isf(FALSE_ALARM / 2 / 8 / math.e)  # the last factor pays for t
 def honest_moments(n):
     """The k for which the mean of n powers x^k is near enough to normal at Z_MOMENTS.
 
-    By the leading term of Cramér's expansion its tail is e^(skewness z³/6√n) times the normal one: at most e is allowed.
+    By the leading term of Cramér's expansion its tail is e^(skewness z³/6√n) times the normal one: at most e here.
     """
     return [k for k in range(1, 9) if spread_and_skewness_of_power(k)[1] * Z_MOMENTS**3 / 6 / math.sqrt(n) <= 1]
 
