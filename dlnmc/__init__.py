@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
     from dlnmc.plotting import plot as plot
-    from dlnmc.tables import report as report
     from dlnmc.simulation import equilibrium as equilibrium
     from dlnmc.simulation import simulate as simulate
     from dlnmc.simulation import sweep as sweep
     from dlnmc.studies import study as study
+    from dlnmc.tables import report as report
 
 _HOME = {
     "DeepLinearNetwork": "models",

@@ -1,8 +1,8 @@
 """Speed of the kernels: normals, path steps and pair interactions per second, the best of several short runs."""
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from dlnmc_kernels.philox import DYNAMICS
 
 SIZES = (8, 32, 64, 128)
 DEPTHS = (2, 8)
-SECONDS = 0.12  # of one measurement
+SECONDS = 0.2  # of one measurement
 REPETITIONS = 3
-BLOCKS = 4
+BLOCKS = 4  # of eight paths, for each thread
+CALL_PAIRS = 2e7  # pair interactions in one kernel call: about 10 ms
 
 
 def measure(threads: int | None = None) -> dict[str, Any]:
@@ -45,14 +46,15 @@ def cases() -> list[tuple[Model, str]]:
 def normals_per_second() -> float:
     """Standard normals of one thread, written to memory that stays in cache."""
     out = np.empty((2, 1024, WIDTH))
-    return _best(lambda: driver.normals(noise_key(0), DYNAMICS, 0, 0, out), out.size)
+    key = noise_key(0)
+    driver.normals(key, DYNAMICS, 0, 0, out)
+    rates = (_calls_per_second(lambda: driver.normals(key, DYNAMICS, 0, 0, out), SECONDS) for _ in range(REPETITIONS))
+    return max(rates) * out.size
 
 
 def row(model: Model, scheme: str, threads: int) -> dict[str, Any]:
     """One row of the table: whole steps, with noise, ordering and streaming statistics every 64 steps."""
-    steps = _steps_for(model, scheme)
-    calls = [_call(model, scheme, steps, first_block=BLOCKS * thread) for thread in range(threads)]
-    rate = _best(lambda: _side_by_side(calls), steps * BLOCKS * WIDTH * threads)
+    rate = max(path_steps_per_second(model, scheme, threads, SECONDS) for _ in range(REPETITIONS))
     size = model.size
     return {
         "model": "dyson" if isinstance(model, DysonBrownianMotion) else "dln",
@@ -64,6 +66,24 @@ def row(model: Model, scheme: str, threads: int) -> dict[str, Any]:
         "path_steps_per_second": rate,
         "pairs_per_second": rate * size * (size - 1) / 2,
     }
+
+
+def path_steps_per_second(model: Model, scheme: str, threads: int, seconds: float) -> float:
+    """Path steps per second of threads that run side by side for about this time, each on its own paths."""
+    steps = max(64, int(CALL_PAIRS / (BLOCKS * WIDTH * model.size**2 / 2)))
+    calls = [_call(model, scheme, steps, first_block=BLOCKS * thread) for thread in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda call: call(), calls))  # compiled, and the caches warm
+        rates = list(pool.map(lambda call: _calls_per_second(call, seconds), calls))
+    return sum(rates) * steps * BLOCKS * WIDTH
+
+
+def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
+    began, repeats = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        call()
+        repeats += 1
+    return repeats / (time.perf_counter() - began)
 
 
 def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[], object]:
@@ -84,38 +104,6 @@ def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[
     call, _ = prepared_call(Member(run), Chunk(0, first_block, BLOCKS))
     plan = schedule(run)
     return lambda: call(plan.first_step, plan.last_step)
-
-
-def _steps_for(model: Model, scheme: str) -> int:
-    """Steps that take about `SECONDS`."""
-    steps = 64
-    call = _call(model, scheme, steps, 0)
-    call()
-    began = time.perf_counter()
-    call()
-    return max(64, int(steps * SECONDS / (time.perf_counter() - began)))
-
-
-def _side_by_side(calls: list[Callable[[], object]]) -> None:
-    workers = [threading.Thread(target=call) for call in calls[1:]]
-    for worker in workers:
-        worker.start()
-    calls[0]()
-    for worker in workers:
-        worker.join()
-
-
-def _best(call: Callable[[], object], units: float) -> float:
-    """Units per second, the best of several repetitions of about `SECONDS`."""
-    call()
-    best = 0.0
-    for _ in range(REPETITIONS):
-        began, repeats = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS:
-            call()
-            repeats += 1
-        best = max(best, units * repeats / (time.perf_counter() - began))
-    return best
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.engine import compiled_arguments, paper_time, scale, state_row
+from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion
 from dlnmc.starts import noise_key, start_values
 from dlnmc_kernels import driver
@@ -27,6 +28,7 @@ CHUNKS_PER_RUN = 32  # at least, if they are not too small
 SMALLEST_WORK = 2e7
 SAMPLES_PER_CHUNK = 2**23  # float64 values
 BATCHES = 64  # at most, for error bars of histograms
+MOST_STEPS = 2**47  # half of what the noise's counter can tell apart; a continued run begins after another's
 CALL_SECONDS = 0.15  # of one kernel call: progress and Ctrl-C wait for it
 
 
@@ -75,8 +77,17 @@ def schedule(run: Run) -> Schedule:
 
 def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
     """Whole steps that cover the times; rounding errors of the quotient do not add a step."""
-    steps: NDArray[np.int64] = np.ceil(times / dt * (1.0 - 1e-12)).astype(np.int64)
+    quotient = times / dt * (1.0 - 1e-12)
+    if quotient[-1] >= MOST_STEPS:
+        raise InvalidValue(f"dt = {dt:g}: a time of {times[-1]:g} would take {quotient[-1]:.3g} steps (at most 2^47)")
+    steps: NDArray[np.int64] = np.ceil(quotient).astype(np.int64)
     return steps
+
+
+def bytes_of(run: Run) -> float:
+    """The memory that the arrays of a finished run take, twice: the arrays of chunks and those of the whole."""
+    kept = int(np.sum(schedule(run).draws >= 0)) * run.model.size
+    return 2.0 * 8.0 * run.paths * (kept + SUMS + TALLY)
 
 
 def blocks_of(run: Run) -> int:
@@ -120,7 +131,8 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
 def prepared_call(member: Member, chunk: Chunk) -> tuple[Callable[[int, int], None], Arrays]:
     """The kernel call of a chunk, a function of (first step, step after the last), and the arrays that it updates.
 
-    The arrays: `x`, `tally` and `sums` (block, row, 8), `counts` (block, bins + 2), `samples` (block, draw, component, 8).
+    The arrays: `x`, `tally` and `sums` (block, row, 8), `counts` (block, bins + 2), `samples` (block, draw,
+    component, 8).
     """
     run = member.run
     assert run.dt is not None

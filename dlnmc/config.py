@@ -4,7 +4,7 @@
 fills them in, and the complete description is what is stored in the file and hashed.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -75,8 +75,8 @@ class Equilibrium(Run):
     kind: Literal["equilibrium"] = "equilibrium"
     burn_in: NotNegative | None = None
     duration: Positive | None = None
-    draws: int = Field(default=1, ge=1, le=2**24)
-    observations: int | None = Field(default=None, ge=1, le=2**32)
+    draws: int = Field(default=1, ge=1, le=2**20)
+    observations: int | None = Field(default=None, ge=1, le=2**24)
     bins: int = Field(default=256, ge=1, le=2**20)
     keep_samples: bool = True
 
@@ -106,15 +106,7 @@ class Simulation(Run):
         return self
 
 
-AnyRun = Annotated[Equilibrium | Simulation, Field(discriminator="kind")]
-
-
 def run_settings(cls: type[Run]) -> list[str]:
     """The names of the fields that a user sets in `[run]`."""
     hidden = {"kind", "model", "start_digest", "first_step"}
     return [name for name in cls.model_fields if name not in hidden]
-
-
-def plain(value: Any) -> Any:
-    """A description as plain Python values (dicts, tuples, numbers, text)."""
-    return value.model_dump() if isinstance(value, Description) else value

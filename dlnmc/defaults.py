@@ -1,8 +1,8 @@
 """Sound values for what a user leaves open, chosen from the model. They are functions of the description only.
 
-The constants come from measurements with β = d, κ = 1, Leimkuhler–Matthews: at d = 64 and the step chosen here the trace
-is biased by less than 1 % of its standard deviation, and the mean spacing ratio by less than 0.004, for depths 1 to 8; the
-trace forgets its past in less than one unit of time, the smallest singular values in about one eighth of the depth.
+The constants come from measurements with β = d, κ = 1, Leimkuhler–Matthews: at d = 64 and the step chosen here the
+trace is biased by less than 1 % of its standard deviation, and the mean spacing ratio by less than 0.004, for depths
+1 to 8; the trace forgets its past in less than one unit of time, the smallest singular values in a fraction of N units.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The base of everything that a user describes: models, energies, runs, studies.
 
-A description is immutable, validated when it is made, equal by value, and the same from Python and from TOML; as JSON it
-is what is stored in files and hashed.
+A description is immutable, validated when it is made, equal by value, and the same from Python and from TOML; as JSON
+it is what is stored in files and hashed.
 """
 
 import difflib

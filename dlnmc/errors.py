@@ -1,4 +1,4 @@
-"""What can go wrong, as the user is told it: every message is one line that quotes the value and says what is allowed."""
+"""What can go wrong, as the user is told it: one line that quotes the value and says what is allowed."""
 
 
 class InvalidValue(ValueError):

@@ -30,10 +30,10 @@ def run_in_threads(
     finished: Callable[[Task, Result], None],
     tick: Callable[[], None],
 ) -> None:
-    """Compute `work(task, stopped)` for all tasks; call `finished(task, result)` in this thread, in order of completion.
+    """Compute `work(task, stopped)` for all tasks, and call `finished(task, result)` in this thread as they complete.
 
-    `tick` is called about every tenth of a second. On any exception, KeyboardInterrupt among them, the workers are told
-    to stop through `stopped()`, tasks that are complete are still handed to `finished`, and the exception goes on.
+    `tick` is called about every tenth of a second. On any exception, KeyboardInterrupt among them, the workers are
+    told to stop through `stopped()`, complete tasks are still handed to `finished`, and the exception goes on.
     """
     stop = threading.Event()
     queue = iter(tasks)

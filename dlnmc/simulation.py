@@ -1,5 +1,6 @@
 """Running: `simulate`, `equilibrium` and `sweep`, and the machinery that takes a run from chunks to arrays."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,10 @@ from dlnmc.chunks import (
     Arrays,
     Chunk,
     Member,
-    blocks_of,
+    bytes_of,
     join_chunks,
     plan_chunks,
     run_chunk,
-    schedule,
     work_of_block,
 )
 from dlnmc.config import Equilibrium, Run, Simulation
@@ -121,7 +121,7 @@ def equilibrium(
 
     Draw k = 1 ... draws is taken at burn_in + k·duration/draws. `observations` states (a multiple of `draws`; default
     at least 64) enter the streaming statistics: integer histograms in batches of paths, moments, extremes and spacing
-    ratios by path. What is left out is chosen from the model and recorded. The other parameters are those of `simulate`.
+    ratios by path. What is left out is chosen from the model and recorded. The rest is as in `simulate`.
 
     Returns
     -------
@@ -205,10 +205,11 @@ def execute(
     """Compute all members, in chunks, and return the arrays of each.
 
     With `parts`, finished chunks are files in that folder, and those that are there already are not computed again,
-    unless `fresh`.
-    Raises RunFailed where a path became non-finite, and Interrupted on Ctrl-C, saying what was kept.
+    unless `fresh`. Raises InvalidValue for more than the machine's memory holds, RunFailed where a path became
+    non-finite, and Interrupted on Ctrl-C, saying what was kept.
     """
     count = thread_count(threads)
+    _refuse_more_than_memory(members)
     chunks = plan_chunks(members)
     store = None if parts is None else ChunkStore(parts, members, fresh)
     results: dict[Chunk, Arrays] = {}
@@ -242,6 +243,16 @@ def execute(
     return joined
 
 
+def _refuse_more_than_memory(members: Sequence[Member]) -> None:
+    needed = sum(bytes_of(member.run) for member in members)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise InvalidValue(
+            f"paths = {members[0].run.paths}: the results would take {needed / 2**30:.3g} GiB, and the machine has "
+            f"{memory / 2**30:.3g} GiB of memory; take fewer paths or draws, or keep_samples = false"
+        )
+
+
 def _refuse_failed_paths(run: Run, arrays: Arrays) -> None:
     status = arrays["tally"][:, STATUS]
     failed = np.flatnonzero(status >= 0)
@@ -251,6 +262,3 @@ def _refuse_failed_paths(run: Run, arrays: Arrays) -> None:
             f"{len(failed)} of {run.paths} paths became non-finite, the first of them path {first} at step "
             f"{int(status[first])} (dt = {run.dt:g}); take a smaller dt, or a start nearer to equilibrium"
         )
-
-
-__all__ = ["blocks_of", "equilibrium", "execute", "member_seed", "prepared", "schedule", "simulate", "sweep"]

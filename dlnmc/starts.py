@@ -1,6 +1,6 @@
 """Initial values: pure functions of (description, path), so that chunks and resumed runs agree.
 
-A start returns singular values (ascending) or eigenvalues (ascending) of the paths of some blocks, shape (path, component).
+A start returns the singular values or eigenvalues, ascending, of the paths of some blocks: shape (path, component).
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """Chunk results on disk: one immutable file for each chunk, below `OUT.parts/`, beside a manifest.
 
-A file is a line of text with the SHA-256 of what follows, then an uncompressed NumPy archive (no pickles). It is written
-under a temporary name and renamed, so that a file that exists is complete; one that fails its checksum is computed again.
+A file is a line of text with the SHA-256 of what follows, then an uncompressed NumPy archive (no pickles). It is
+written under a temporary name and renamed, so that one that exists is complete; one that fails its checksum is computed
+again.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import numba
 import numpy as np
 
 from dlnmc.chunks import Arrays, Chunk, Member
-from dlnmc.errors import InvalidValue
+from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 
 MAGIC = b"dlnmc chunk 1 sha256 "
@@ -65,16 +66,19 @@ class ChunkStore:
         if fresh:
             self.remove()
         wanted = identity(members)
+        self._seal = json.dumps(wanted).encode()
         manifest = directory / "manifest.json"
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            found = json.loads(manifest.read_text()) if manifest.exists() else None
-        except (OSError, ValueError) as error:
-            raise InvalidValue(f"{directory}: {error}") from None
-        if found is None:
-            text = json.dumps(wanted, indent=1).encode()
-            write_atomically(manifest, lambda file: file.write_bytes(text))
-        elif found != wanted:
+            if not manifest.exists():
+                text = json.dumps(wanted, indent=1).encode()
+                write_atomically(manifest, lambda file: file.write_bytes(text))
+            found = json.loads(manifest.read_text())
+        except OSError as error:
+            raise RunFailed(f"{directory}: {error.strerror or error}") from None
+        except ValueError:
+            found = {}
+        if found != wanted:
             differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
             raise InvalidValue(
                 f"{directory}: holds an unfinished run with different {', '.join(differing)}; "
@@ -82,23 +86,31 @@ class ChunkStore:
             )
 
     def _path(self, chunk: Chunk) -> Path:
-        return self.directory / f"member-{chunk.member:04d}-block-{chunk.first_block:09d}.chunk"
+        name = f"member-{chunk.member:04d}-block-{chunk.first_block:09d}-{chunk.blocks}.chunk"
+        return self.directory / name
+
+    def _header(self, chunk: Chunk, payload: bytes) -> bytes:
+        """The first line of a chunk's file: it depends on the run and the chunk, so that foreign files are seen."""
+        digest = hashlib.sha256(self._seal + self._path(chunk).name.encode() + payload)
+        return MAGIC + digest.hexdigest().encode() + b"\n"
 
     def save(self, chunk: Chunk, arrays: Arrays) -> None:
-        """Write the result of a chunk."""
+        """Write the result of a chunk. Raises RunFailed where the place is full or cannot be written."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         payload = buffer.getvalue()
-        header = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
-        write_atomically(self._path(chunk), lambda file: file.write_bytes(header + payload))
+        try:
+            write_atomically(self._path(chunk), lambda file: file.write_bytes(self._header(chunk, payload) + payload))
+        except OSError as error:
+            raise RunFailed(f"{self.directory}: {error.strerror or error}; the same command continues") from None
 
     def load(self, chunk: Chunk) -> Arrays | None:
-        """The stored result of a chunk; None where there is none or it is damaged."""
+        """The stored result of a chunk; None where there is none, or it is damaged or belongs elsewhere."""
         try:
-            header, _, payload = self._path(chunk).read_bytes().partition(b"\n")
+            header, newline, payload = self._path(chunk).read_bytes().partition(b"\n")
         except OSError:
             return None
-        if header != MAGIC + hashlib.sha256(payload).hexdigest().encode():
+        if header + newline != self._header(chunk, payload):
             return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
             return dict(archive)

@@ -32,9 +32,8 @@ def report(tree: xr.DataTree) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    attrs = tree.attrs
-    head = f"{attrs.get('title', 'Result')} — {attrs.get('scheme')}, seed {attrs.get('seed')}, {attrs.get('wall_seconds')} s"
-    return "\n".join([head, "", *lines])
+    title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
+    return "\n".join([f"{title} — {scheme}, seed {seed}, {seconds} s", "", *lines])
 
 
 def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:

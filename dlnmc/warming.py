@@ -1,29 +1,36 @@
 """Compiling all kernels ahead of time."""
 
+from collections.abc import Iterator
+
 from tqdm.auto import tqdm
 
 from dlnmc.chunks import Chunk, Member, run_chunk
-from dlnmc.config import Equilibrium
+from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, STATES
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels import driver
+
+SMALL: dict[type, Model] = {
+    DeepLinearNetwork: DeepLinearNetwork(width=2, depth=2.0, beta=2.0),
+    DysonBrownianMotion: DysonBrownianMotion(size=2, beta=2.0),
+}
+
+
+def runs() -> Iterator[Run]:
+    """A tiny run for every state and scheme, and one that starts at 0."""
+    for row in STATES:
+        for name, scheme in SCHEMES.items():
+            if row.additive_noise or not scheme.needs_additive_noise:
+                settings = {"model": SMALL[row.model], "state": row.state, "coordinates": row.coordinates}
+                times = {"dt": 1e-3, "burn_in": 0.0, "duration": 1e-3, "observations": 1}
+                yield Equilibrium(paths=1, scheme=name, **settings, **times)
+    dyson = SMALL[DysonBrownianMotion]
+    yield Simulation(model=dyson, paths=1, dt=1e-3, times=(2e-3,), start="zero", scheme="euler_maruyama")
 
 
 def warm_up(progress: bool = False) -> int:
-    """Compile every kernel for every state and scheme, or load it from the cache; returns how many there are."""
-    runs = []
-    for row in STATES:
-        model: Model = (
-            DeepLinearNetwork(width=2, depth=2.0, beta=2.0)
-            if row.model is DeepLinearNetwork
-            else DysonBrownianMotion(size=2, beta=2.0)
-        )
-        for name, scheme in SCHEMES.items():
-            if row.additive_noise or not scheme.needs_additive_noise:
-                run = Equilibrium(model=model, paths=1, dt=1e-3, burn_in=0.0, duration=1e-3, observations=1, scheme=name,
-                                  state=row.state, coordinates=row.coordinates)  # fmt: skip
-                runs.append(completed(run))
-    for run in tqdm(runs, desc="compiling kernels", unit="kernel", disable=not progress):
+    """Compile every kernel, or load it from the cache; returns how many runs that took."""
+    listed = [completed(run) for run in runs()]
+    for run in tqdm(listed, desc="compiling kernels", unit="kernel", disable=not progress):
         run_chunk(Member(run), Chunk(0, 0, 1), lambda: False, lambda work: None)
-    return len(getattr(driver.run, "signatures", runs))
+    return len(listed)

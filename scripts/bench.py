@@ -36,9 +36,9 @@ def numpy_normals():
 
 
 def dyson_rate(size, threads):
-    """Pairs per second of whole Euler–Maruyama steps."""
+    """Path steps per second of whole Euler–Maruyama steps, over one second."""
     model = DysonBrownianMotion(size=size, beta=float(size))
-    return benchmarks.row(model, "euler_maruyama", threads)["pairs_per_second"]
+    return benchmarks.path_steps_per_second(model, "euler_maruyama", threads, 1.0)
 
 
 class Worker:

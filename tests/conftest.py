@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dlnmc_kernels.jit import source_hash
 
 import dlnmc
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc.simulation import execute, prepared
+from dlnmc_kernels.jit import source_hash
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 DYSON = dlnmc.DysonBrownianMotion(size=5, beta=3.0)

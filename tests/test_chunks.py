@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from dlnmc_kernels.ordering import ALIVE, STATUS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ import dlnmc
 from dlnmc import chunks
 from dlnmc.chunks import BATCHES, Chunk, blocks_of, blocks_per_batch, join_chunks, plan_chunks, run_chunk, schedule
 from dlnmc.config import Equilibrium, Simulation
+from dlnmc_kernels.ordering import ALIVE, STATUS
 
 MODEL = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 STANDARD = {"paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.1, "observations": 4, "start": "random"}
@@ -21,7 +21,7 @@ def steps_of(times, dt, **settings):
     return schedule(Simulation(MODEL, times=times, dt=dt, **settings)).observed_steps.tolist()
 
 
-# --- schedules ------------------------------------------------------------------------------------------------------------
+# --- schedules --------------------------------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=200)
@@ -39,7 +39,9 @@ def test_a_time_is_rounded_up_to_whole_steps(dt, time):
     assert (step - 1) * dt < time or step == 0
 
 
-@pytest.mark.parametrize(("time", "dt", "step"), [(0.3, 0.1, 3), (0.6, 0.2, 3), (0.7, 0.1, 7), (1.1, 0.1, 11), (8, 0.1, 80)])
+@pytest.mark.parametrize(
+    ("time", "dt", "step"), [(0.3, 0.1, 3), (0.6, 0.2, 3), (0.7, 0.1, 7), (1.1, 0.1, 11), (8, 0.1, 80)]
+)
 def test_quotients_that_floating_point_gets_wrong(time, dt, step):
     assert steps_of((time,), dt) == [step]
     assert steps_of((time * (1 + 1e-9),), dt) == [step + 1]  # a real excess does add one
@@ -77,7 +79,7 @@ def test_observations_that_do_not_fit_into_memory_are_refused_before_they_are_al
     refused(lambda: member(observations=2**32), "observations = 4294967296")
 
 
-# --- plans ----------------------------------------------------------------------------------------------------------------
+# --- plans ------------------------------------------------------------------------------------------------------------
 
 
 def assert_complete(plan, members):
@@ -129,7 +131,7 @@ def test_the_memory_of_a_chunk_is_bounded(bins, paths):
             assert (counts + samples) * 8 <= 2**28 or chunk.blocks == 1
 
 
-# --- chunks ---------------------------------------------------------------------------------------------------------------
+# --- chunks -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=["lambda", "sigma", "dyson"])
@@ -153,7 +155,13 @@ def test_the_size_of_chunks_changes_no_bit(member_and_reference, blocks, monkeyp
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("CHUNKS_PER_RUN", 5), ("SMALLEST_WORK", 1.0), ("SAMPLES_PER_CHUNK", 160), ("CALL_SECONDS", 0.0), ("CALL_SECONDS", 9)],
+    [
+        ("CHUNKS_PER_RUN", 5),
+        ("SMALLEST_WORK", 1.0),
+        ("SAMPLES_PER_CHUNK", 160),
+        ("CALL_SECONDS", 0.0),
+        ("CALL_SECONDS", 9),
+    ],
 )
 def test_no_constant_that_is_tuned_changes_a_bit(member_and_reference, name, value, monkeypatch, arrays_of, same_bits):
     member, reference = member_and_reference

@@ -71,14 +71,18 @@ def test_a_slow_first_task_does_not_hold_back_the_others():
 
 def test_tick_is_called_while_tasks_run():
     ticks = []
-    run_in_threads([1], lambda task, stopped: time.sleep(0.45), 1, lambda *_: None, lambda: ticks.append(time.monotonic()))
+    run_in_threads(
+        [1], lambda task, stopped: time.sleep(0.45), 1, lambda *_: None, lambda: ticks.append(time.monotonic())
+    )
     assert len(ticks) >= 3
     assert max(np.diff(ticks)) < 0.35
 
 
 def test_a_result_of_none_is_not_finished():
     finished = []
-    run_in_threads(range(4), lambda task, stopped: task if task % 2 else None, 2, lambda t, r: finished.append(t), nothing)
+    run_in_threads(
+        range(4), lambda task, stopped: task if task % 2 else None, 2, lambda t, r: finished.append(t), nothing
+    )
     assert sorted(finished) == [1, 3]
 
 

@@ -218,7 +218,7 @@ def test_energies_by_name_by_value_and_by_record_are_equal():
     assert Quadratic() != NoEnergy()
 
 
-# --- descriptions ---------------------------------------------------------------------------------------------------------
+# --- descriptions -----------------------------------------------------------------------------------------------------
 
 
 def test_descriptions_are_immutable():

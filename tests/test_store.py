@@ -34,7 +34,7 @@ def files(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-# --- writing atomically ---------------------------------------------------------------------------------------------------
+# --- writing atomically -----------------------------------------------------------------------------------------------
 
 
 def test_a_file_appears_whole_with_the_usual_permissions(tmp_path):
@@ -63,7 +63,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, error):
     assert files(tmp_path) == ["file"]
 
 
-# --- chunks ---------------------------------------------------------------------------------------------------------------
+# --- chunks -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_chunk_comes_back_as_it_was(kept, arrays, same_bits):
@@ -135,7 +135,7 @@ def test_removing_takes_the_folder_and_nothing_else(kept, arrays, tmp_path):
     assert files(tmp_path) == ["run.nc"]
 
 
-# --- what belongs together ------------------------------------------------------------------------------------------------
+# --- what belongs together --------------------------------------------------------------------------------------------
 
 
 def test_the_same_members_open_the_same_place(kept, arrays, member):

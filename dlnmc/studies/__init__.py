@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import xarray as xr
+from pydantic import Field
 
 from dlnmc import dataset, files
 from dlnmc.chunks import Member
@@ -40,8 +41,8 @@ class Study(Description):
 
     name: str
     model: dict[str, Any]
-    run: dict[str, Any] = {}
-    study: dict[str, Any] = {"kind": "semicircle"}
+    run: dict[str, Any] = Field(default_factory=dict)
+    study: dict[str, Any] = Field(default_factory=dict)
 
     def settings(self) -> Any:
         """The validated `[study]` table."""

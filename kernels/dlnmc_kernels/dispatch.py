@@ -1,10 +1,11 @@
 """Functions that are chosen at compile time by the type of their first argument.
 
-A model, an energy and a scheme are each a `NamedTuple` of numbers. `@generic` turns a signature with a docstring into a
-function that calls the implementation registered for the class of its first argument; so the driver and the schemes are
-written once, and compiled per model without a branch at run time. To add one, write its tuple and register its functions.
+A model, an energy and a scheme are each a `NamedTuple` of numbers. `@generic` turns a signature with a docstring into
+a function that calls the implementation registered for the class of its first argument; so the driver and the schemes
+are written once, and compiled per model without a branch at run time. To add one, write its tuple and register its
+functions. (As tuples, two of different classes with equal numbers are equal: never use them as keys.)
 
-Arrays of one block have the shape (component, 8), `x_i` is a lane, and all numbers are in the units of the model's clock.
+Arrays of one block have the shape (component, 8), `x_i` is a lane, and time is the paper's.
 """
 
 import functools
@@ -45,7 +46,7 @@ def generic(signature: Function) -> Any:
     return function
 
 
-# --- what an energy provides -----------------------------------------------------------------------------------------
+# --- what an energy provides ----------------------------------------------------------------------------------------
 
 
 @generic
@@ -53,12 +54,15 @@ def slope(energy: Any, s: Lane) -> Lane:
     """v'(s) for the energy E = sum of v over singular values or eigenvalues."""
 
 
-# --- what a model with diagonal noise provides -----------------------------------------------------------------------
+# --- what a model with diagonal noise provides ----------------------------------------------------------------------
 
 
 @generic
 def drift(model: Any, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    """Write the drift at `x` to `f`, its singular part tamed for the step `dt`. `work` is scratch of shape (SCRATCH, component, 8)."""
+    """Write the drift at `x` to `f`, its singular part tamed for the step `dt`.
+
+    `work` is scratch of shape (SCRATCH, component, 8).
+    """
 
 
 @generic
@@ -86,7 +90,7 @@ def too_close(model: Any, x_i: Lane, x_j: Lane, dt: float) -> Lane:
     """The mask of paths in which the repulsion of these two neighbours is tamed for the step `dt`."""
 
 
-# --- what a scheme provides --------------------------------------------------------------------------------------------
+# --- what a scheme provides -----------------------------------------------------------------------------------------
 
 
 @generic

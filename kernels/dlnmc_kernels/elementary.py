@@ -14,7 +14,6 @@ LN2_HIGH = float.fromhex("0x1.62e42fefa0000p-1")
 LN2_LOW = float.fromhex("0x1.cf79abc9e3b3ap-40")
 LOG2_E = 1.4426950408889634
 SQRT_HALF_BITS = np.uint64(0x3FE6A09E667F3BCD)
-EXPONENT_BIAS = np.uint64(1023)
 MANTISSA_BITS = np.uint64(52)
 MANTISSA_MASK = np.uint64(0x000FFFFFFFFFFFFF)
 ROUND_TO_INTEGER = 6755399441055744.0  # 1.5·2^52: adding it rounds to an integer, kept in the lowest bits

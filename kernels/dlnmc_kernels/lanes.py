@@ -47,7 +47,7 @@ class _LaneModel(models.PrimitiveModel):
         super().__init__(manager, lane_type, lane_type.vector)
 
 
-# --- how a primitive gets its LLVM body -------------------------------------------------------------------------------
+# --- how a primitive gets its LLVM body -----------------------------------------------------------------------------
 
 Emit = Callable[..., ir.Value]  # (builder, *LLVM arguments) -> LLVM value
 
@@ -89,7 +89,7 @@ def _lane_of(array: types.Type) -> LaneType:
     return f64x8 if array.dtype == types.float64 else u64x8
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
 def load(array: Lane, row: int) -> Lane:
@@ -175,7 +175,7 @@ def _lane_numbers_overload():  # type: ignore[no-untyped-def]
     return lambda: _lane_numbers()  # type: ignore[call-arg]
 
 
-# --- operators --------------------------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------------------------
 
 
 def _instruction(name: str, **options: Any) -> Emit:
@@ -243,7 +243,7 @@ def _invert_overload(x):  # type: ignore[no-untyped-def]
     return (lambda x: _not(x)) if x is boolx8 else None
 
 
-# --- functions of a float64 lane ---------------------------------------------------------------------------------------
+# --- functions of a float64 lane ------------------------------------------------------------------------------------
 
 
 def _llvm_function(name: str, arity: int = 1) -> Emit:
@@ -362,7 +362,7 @@ def _reciprocal_overload(x):  # type: ignore[no-untyped-def]
     return lambda x: _reciprocal(x)
 
 
-# --- masks ---------------------------------------------------------------------------------------------------------------
+# --- masks ----------------------------------------------------------------------------------------------------------
 
 
 def select(mask: Lane, x: Lane, y: Lane) -> Lane:
@@ -403,7 +403,7 @@ def _any_of_overload(mask):  # type: ignore[no-untyped-def]
     return lambda mask: _any_of(mask)
 
 
-# --- bits ----------------------------------------------------------------------------------------------------------------
+# --- bits -----------------------------------------------------------------------------------------------------------
 
 
 def float_bits(x: Lane) -> Lane:

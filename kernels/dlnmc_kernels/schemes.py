@@ -16,13 +16,9 @@ SCRATCH = 6  # rows of `work`: the drift uses up to five, a scheme the last
 class EulerMaruyama(NamedTuple):
     """x' = x + f dt + b √dt z. Strong order 1/2, weak order 1 (Maruyama 1955)."""
 
-    shift: float = 0.0
-
 
 class Milstein(NamedTuple):
     """x' = x + f dt + b √dt z + b b' dt (z² − 1)/2. Strong order 1, weak order 1 (Milstein 1974)."""
-
-    shift: float = 0.0
 
 
 class LeimkuhlerMatthews(NamedTuple):
@@ -32,8 +28,6 @@ class LeimkuhlerMatthews(NamedTuple):
     reads X' = X + f(X + b √dt z/2) dt + b √dt z (Vilmart 2015): a Markov chain without memory of earlier noise, so its
     components may be sorted and change sign freely.
     """
-
-    shift: float = 0.5
 
 
 @step.register(EulerMaruyama)

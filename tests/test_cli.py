@@ -1,0 +1,562 @@
+"""The command line: what each command prints, every exit code, and that bad input is told in one line."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dlnmc
+from dlnmc import benchmarks, files, information, simulation, studies, warming
+from dlnmc.cli import main
+
+NETWORK = """\
+[model]
+kind = "deep_linear_network"
+width = 6
+depth = [1, 2]
+beta = 6.0
+kappa = 1.0
+
+[run]
+paths = 16
+dt = 0.01
+burn_in = 0.05
+duration = 0.1
+draws = 2
+observations = 4
+bins = 16
+seed = 3
+scheme = "leimkuhler_matthews"
+
+[study]
+kind = "semicircle"
+title = "A tiny one"
+"""
+DYSON = """\
+[model]
+kind = "dyson"
+size = 4
+beta = [2.0, 4.0]
+
+[run]
+paths = 9
+dt = 0.01
+burn_in = 0.05
+duration = 0.1
+start = "zero"
+common_noise = true
+"""
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dlnmc_command(capsys, monkeypatch, tmp_path):
+    """Function: run the command line in this process, in an empty folder; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+    def command(*arguments):
+        capsys.readouterr()
+        try:
+            main([str(a) for a in arguments])
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return Ended(code, *capsys.readouterr())
+
+    return command
+
+
+class Computed(Exception):
+    """A run began: the input was taken as good."""
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    def refuse(*arguments):
+        raise Computed
+
+    monkeypatch.setattr(simulation, "run_in_threads", refuse)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """The file of a tiny study."""
+    folder = tmp_path_factory.mktemp("result")
+    (folder / "tiny.toml").write_text(NETWORK)
+    dlnmc.study(folder / "tiny.toml", folder / "tiny.nc", threads=1, progress=False)
+    return folder / "tiny.nc"
+
+
+def one_line(ended, *pieces):
+    """Assert that a command ended as bad input does: nothing on stdout, one line on stderr, which holds the pieces."""
+    assert ended.code == 2, ended
+    assert ended.out == ""
+    assert re.fullmatch(r"dlnmc: .+\n", ended.err), ended.err
+    assert "Traceback" not in ended.err
+    for piece in pieces:
+        assert piece in ended.err, f"{piece!r} is not in {ended.err!r}"
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
+    ("--paths 0", "paths = 0", ">= 1"),
+    ("--paths -1", "paths = -1", ">= 1"),
+    ("--paths 1e30", "--paths", "1e30", "integer"),
+    (f"--paths {10**30}", f"paths = {10**30}", "<="),
+    ("--paths many", "--paths", "many", "integer"),
+    ("--seed -1", "seed = -1", ">= 0"),
+    (f"--seed {2**64}", f"seed = {2**64}", "<"),
+    ("--seed 1.5", "--seed", "1.5", "integer"),
+    ("--threads 0", "threads = 0", "from 1 to"),
+    ("--threads -3", "threads = -3", "from 1 to"),
+    ("--thread 2", "--thread", "--threads"),
+    ("--path", "--path"),
+    ("--paths", "--paths", "requires an argument"),
+    ("surplus.toml", "surplus.toml"),
+    ("--set kappa", "'kappa'", "key=value"),
+    ("--set =1", "unknown key ''", "model.kappa"),
+    ("--set kapa=1", "unknown key 'kapa'", "did you mean", "kappa"),
+    ("--set model.kapa=1", "unknown key 'model.kapa'", "did you mean 'model.kappa'"),
+    ("--set run.kappa=1", "unknown key 'run.kappa'", "model.kappa"),
+    ("--set runs.paths=8", "unknown key 'runs.paths'", "run.paths"),
+    ("--set first_step=8", "unknown key 'first_step'", "run.paths"),
+    ("--set size=8", "unknown key 'size'", "model.width"),
+    ("--set kind=network", "'network'", "deep_linear_network", "dyson"),
+    ("--set kind=['dyson']", "kind = ['dyson']", "deep_linear_network"),
+    ("--set kind=dyson", "size", "missing"),
+    ("--set study.kind=circle", "'circle'", "semicircle"),
+    ("--set study.kind=['semicircle']", "kind = ['semicircle']", "semicircle"),
+    ("--set dt=0", "dt = 0", "> 0"),
+    ("--set dt=nan", "dt = nan", "finite"),
+    ("--set dt=inf", "dt = inf", "finite"),
+    ("--set dt=1e-300", "dt", "1e-300"),
+    ("--set burn_in=1e300", "burn_in", "1e+300"),
+    ("--set burn_in=-1", "burn_in = -1", ">= 0"),
+    ("--set duration=0", "duration = 0", "> 0"),
+    ("--set draws=0", "draws = 0", ">= 1"),
+    ("--set draws=3", "observations = 4", "multiple of draws = 3"),
+    ("--set bins=0", "bins = 0", ">= 1"),
+    ("--set kappa=-1", "kappa = -1", ">= 0"),
+    ("--set kappa=0", "kappa = 0", "> 0"),
+    ("--set kappa=nan", "kappa = nan"),
+    ("--set kappa=warm", "kappa = 'warm'", "number"),
+    ("--set kappa=[]", "kappa = []", "different"),
+    ("--set kappa=[1.0,1.0]", "kappa = [1.0, 1.0]", "different"),
+    ("--set kappa=[1.0,1]", "kappa"),
+    ("--set kappa=[[1.0,2.0],3.0]", "kappa = [1.0, 2.0]", "number"),
+    ("--set kappa={a=1}", "kappa = {'a': 1}", "number"),
+    ("--set depth=0.5", "depth = 0.5", ">= 1"),
+    ("--set depth=inf", "depth = inf", "finite"),
+    ("--set depth=[1,0.5]", "depth = 0.5", ">= 1"),
+    ("--set width=0", "width = 0", ">= 1"),
+    ("--set width=2.5", "width = 2.5", "integer"),
+    ("--set width=1979-05-27", "width", "1979"),
+    ("--set beta=0", "beta = 0", "> 0"),
+    ("--set beta=inf", "beta = inf", "finite"),
+    ("--set energy=cubic", "cubic", "quadratic"),
+    ("--set energy=none", "energy = 'none'", "no equilibrium", "quadratic"),
+    ("--set clock=fast", "clock = 'fast'", "paper", "depth"),
+    ("--set scheme=euler", "scheme = 'euler'", "euler_maruyama", "milstein"),
+    ("--set coordinates=sigma", "leimkuhler_matthews", "additive noise", "milstein"),
+    ("--set coordinates=eigenvalues", "coordinates = 'eigenvalues'", "lambda", "sigma"),
+    ("--set state=matrix", "state = 'matrix'", "singular_values"),
+    ("--set start=one", "start = 'one'", "random", "law"),
+    ("--set start=given", "start", "'given'"),
+    ("--set start=zero", "start = 'zero'", "law"),
+    ("--set start=law --set kappa=1.1", "kappa 1.1", "no law"),
+    ("--set common_noise=1", "common_noise = 1", "true or false"),
+    ("--set keep_samples=1", "keep_samples = 1"),
+    ("--set law_kappa=0", "law_kappa = 0", "> 0"),
+    ("--set trace=-0.1", "trace = -0.1", "> 0"),
+    ("--set spacing=wide", "spacing = 'wide'", "number"),
+    ("--set title=3", "title = 3", "string"),
+    ("--set ks=low", "ks"),
+    ("--set ks=nan", "ks"),
+    ("--set ks=-1", "ks", "-1"),
+    ("--set ks=[]", "ks = []", "2 members"),
+    ("--set ks=[0.1]", "ks = [0.1]", "2 members"),
+]
+
+
+@pytest.mark.parametrize(("options", "pieces"), [(o, p) for o, *p in OPTIONS], ids=[o for o, *_ in OPTIONS])
+def test_a_bad_option_is_told_in_one_line(options, pieces, dlnmc_command, nothing_is_computed, tmp_path):
+    (tmp_path / "tiny.toml").write_text(NETWORK)
+    one_line(dlnmc_command("study", "tiny.toml", "-o", "out.nc", "--quiet", *options.split(" ")), *pieces)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]  # nothing was begun
+
+
+FILES = {  # a study file; what the line must hold
+    "nothing": ("", "[model]", "missing"),
+    "broken": ('[model]\nwidth = "', "study.toml", "string"),
+    "broken in the middle": ("[model]\nwidth 6\n", "study.toml", "line 2"),
+    "a key twice": ("[model]\nwidth = 6\nwidth = 7\n", "study.toml", "line 3"),
+    "not text": (b"[model]\nwidth = \xff\xfe\n", "study.toml"),
+    "unknown section": (NETWORK + "[runs]\n", "unknown key 'runs'", "did you mean 'run'"),
+    "unknown section, far": (NETWORK + "[zzz]\n", "unknown key 'zzz'", "model, run, study"),
+    "key outside": ("paths = 3\n" + NETWORK, "unknown key 'paths'"),
+    "not a table": ("model = 3\n", "model = 3", "table"),
+    "array of tables": ("[[model]]\nwidth = 6\n", "model = [", "table"),
+    "unknown key of a model": (NETWORK.replace("kappa", "kapa"), "'kapa'", "did you mean 'kappa'"),
+    "unknown key of a run": (NETWORK.replace("burn_in", "burnin"), "'burnin'", "did you mean 'burn_in'"),
+    "unknown key of a study": (NETWORK.replace("title", "titel"), "'titel'", "did you mean 'title'"),
+    "key of another section": (NETWORK.replace("[run]", "[run]\nwidth = 6"), "'width'", "paths"),
+    "unknown kind of model": (NETWORK.replace("deep_linear_network", "dlm"), "model.kind = 'dlm'", "dyson"),
+    "kind is a list": (NETWORK.replace('"deep_linear_network"', "[1]"), "model.kind = [1]", "dyson"),
+    "kind is a table": (NETWORK.replace('"deep_linear_network"', "{a = 1}"), "model.kind", "dyson"),
+    "unknown kind of study": (NETWORK.replace("semicircle", "circle"), "study.kind = 'circle'", "semicircle"),
+    "kind of study is a list": (NETWORK.replace('"semicircle"', "[1]"), "study.kind = [1]", "semicircle"),
+    "missing width": (NETWORK.replace("width = 6\n", ""), "width", "missing"),
+    "text for a number": (NETWORK.replace("beta = 6.0", 'beta = "6.0"'), "beta = '6.0'", "number"),
+    "truth for a number": (NETWORK.replace("paths = 16", "paths = true"), "paths = True"),
+    "list in the run": (NETWORK.replace("paths = 16", "paths = [8, 16]"), "paths = [8, 16]"),
+    "list for dt": (NETWORK.replace("dt = 0.01", "dt = [0.01, 0.02]"), "dt = [0.01, 0.02]"),
+    "Dyson at kappa 3": (DYSON.replace("size = 4", "size = 4\nkappa = 3"), "kappa = 3", "<= 2", "collide"),
+    "Dyson of width": (DYSON.replace("size", "width"), "size"),
+    "Dyson in lambda": (DYSON + 'coordinates = "lambda"\n', "coordinates = 'lambda'", "eigenvalues"),
+    "free Dyson": (DYSON.replace("size = 4", 'size = 4\nenergy = "none"'), "energy = 'none'", "no equilibrium"),
+}
+
+
+@pytest.mark.parametrize(("text", "pieces"), [(t, p) for t, *p in FILES.values()], ids=FILES)
+def test_a_bad_study_file_is_told_in_one_line(text, pieces, dlnmc_command, nothing_is_computed, tmp_path):
+    (tmp_path / "study.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    one_line(dlnmc_command("study", "study.toml"), *pieces)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+@pytest.mark.parametrize("name", ["nope", "nope.toml", "no/such/folder.toml", ".", "", "../", "Semicircle"])
+def test_an_unknown_study_is_told_with_those_that_exist(name, dlnmc_command, nothing_is_computed):
+    one_line(dlnmc_command("study", name), "semicircle", "study")
+
+
+@pytest.mark.parametrize(
+    ("output", "pieces"),
+    [
+        ("a file/out.nc", ["a file"]),
+        ("folder", ["folder", "irectory"]),
+        ("", []),
+        (".", ["irectory"]),
+        ("folder/..", ["irectory"]),
+        ("out.parts", ["out.parts"]),
+        ("/proc/out.nc", ["/proc/out"]),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--fresh"]], ids=["", "fresh"])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_computed(
+    output, pieces, options, dlnmc_command, nothing_is_computed, tmp_path
+):
+    (tmp_path / "tiny.toml").write_text(NETWORK)
+    (tmp_path / "a file").touch()
+    (tmp_path / "folder").mkdir()
+    one_line(dlnmc_command("study", "tiny.toml", "-o", output, *options), *pieces)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        ("study", ["NAME|FILE.toml"]),
+        ("plot", ["RESULT"]),
+        ("report", ["RESULT"]),
+        ("check", ["RESULT"]),
+        ("studdy", ["studdy"]),
+        ("--verbose", ["--verbose"]),
+        ("report a b", ["b"]),
+        ("report --xml a", ["--xml"]),
+        ("bench --threads 0", ["threads = 0", "from 1 to"]),
+        ("bench --threads two", ["--threads", "two", "integer"]),
+        ("info --yaml", ["--yaml"]),
+        ("warmup now", ["now"]),
+    ],
+)
+def test_a_bad_command_is_told_in_one_line(arguments, pieces, dlnmc_command):
+    one_line(dlnmc_command(*arguments.split()), *pieces)
+
+
+@pytest.mark.parametrize("command", ["plot", "report", "check"])
+def test_a_file_that_is_not_a_sound_result_is_told_in_one_line(command, result, dlnmc_command, tmp_path):
+    sound = result.read_bytes()
+    flipped = bytearray(sound)
+    flipped[len(flipped) // 2] ^= 4
+    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="netcdf4")
+    contents = {
+        "text.nc": b"hello",
+        "nothing.nc": b"",
+        "truncated.nc": sound[:-1000],
+        "longer.nc": sound + b"\n",
+        "flipped.nc": bytes(flipped),
+        "half.nc": sound[: len(sound) // 2],
+        "other.nc": (tmp_path / "other.nc").read_bytes(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        one_line(dlnmc_command(command, name), name)
+    one_line(dlnmc_command(command, "missing.nc"), "missing.nc", "No such file")
+    one_line(dlnmc_command(command, tmp_path), str(tmp_path), "irectory")
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_any_flipped_bit_or_cut_is_noticed(result, tmp_path, refused):
+    sound, chance = result.read_bytes(), random.Random(1)
+    path = tmp_path / "damaged.nc"
+    for _ in range(60):
+        damaged = bytearray(sound)
+        if chance.random() < 0.7:
+            damaged[chance.randrange(len(sound))] ^= 1 << chance.randrange(8)
+        else:
+            del damaged[chance.randrange(len(sound)) :]
+        path.write_bytes(damaged)
+        refused(lambda: files.open(path), "damaged.nc")
+
+
+@pytest.mark.parametrize("command", ["report", "check"])
+def test_a_simulation_has_no_table_and_says_so(command, dlnmc_command, network_paths, tmp_path):
+    files.save(network_paths, tmp_path / "paths.nc")
+    one_line(dlnmc_command(command, "paths.nc"), "equilibrium")
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.nc", "a file/out.png"])
+def test_a_picture_that_cannot_be_written_is_told_in_one_line(name, result, dlnmc_command, tmp_path):
+    before = result.read_bytes()
+    (tmp_path / "a file").touch()
+    one_line(dlnmc_command("plot", result, "-o", name), name)
+    assert result.read_bytes() == before
+
+
+# --- study files that nobody thought of -------------------------------------------------------------------------------
+
+VALUES = [
+    "0", "-1", "1", "2.5", "1e30", "1e-30", "-0.0", "nan", "-inf", "true", '""', '"law"', '"\\n"', "[]", "[1]", "[1, 1.0]",
+    '["a", 1]', "[[]]", "{}", "{kind = 1}", '{kind = "none"}', "1979-05-27", "07:32:00", "0x10", "99999999999999999999999",
+]  # fmt: skip
+
+
+def mutated(text, chance):
+    """The text of a study file with one to three things changed."""
+    lines = text.splitlines()
+    for _ in range(chance.randint(1, 3)):
+        if not lines:
+            break
+        i = chance.randrange(len(lines))
+        kind = chance.randrange(8)
+        if kind < 4 and "=" in lines[i]:
+            lines[i] = f"{lines[i].partition('=')[0]}= {chance.choice(VALUES)}"
+        elif kind == 4:
+            del lines[i]
+        elif kind == 5:
+            lines.insert(chance.randrange(len(lines) + 1), lines[i])
+        elif lines[i]:
+            at = chance.randrange(len(lines[i]))
+            letter = chance.choice("aZ0=[]{}\"'.,#_- \t\\\x00\x1b\u2028é")
+            lines[i] = lines[i][:at] + chance.choice(["", letter, letter + lines[i][at]]) + lines[i][at + 1 :]
+    return "\n".join(lines)
+
+
+def test_no_study_file_leads_to_a_traceback(dlnmc_command, nothing_is_computed, tmp_path):
+    chance, taken, path = random.Random(7), 0, tmp_path / "study.toml"
+    bugs = []
+    for number in range(240):
+        text = mutated(chance.choice([NETWORK, DYSON]), chance)
+        path.write_text(text, encoding="utf-8")
+        try:
+            ended = dlnmc_command("study", path, "-o", f"{number}.nc")
+        except Computed:
+            taken += 1
+        except Exception as error:
+            bugs.append(f"{type(error).__name__}: {error}\n{text}")
+        else:
+            one_line(ended)
+    assert not bugs, f"{len(bugs)} bugs\n" + "\n\n".join(bugs)
+    assert 20 < taken < 160  # the mutations are neither harmless nor hopeless
+
+
+# --- the other exit codes -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_fails_ends_with_1_in_one_line(dlnmc_command, tmp_path):
+    (tmp_path / "tiny.toml").write_text(NETWORK)
+    options = ["--quiet", "--threads", 1, "--set", "dt=10.0", "--set", "duration=1000.0", "--set", "depth=4"]
+    ended = dlnmc_command("study", "tiny.toml", "-o", "out.nc", *options)
+    assert ended.code == 1, ended
+    assert re.fullmatch(r"dlnmc: .*non-finite.*path \d+.*step \d+.*dt.*\n", ended.err), ended.err
+    assert not (tmp_path / "out.nc").exists()
+
+
+def raising(error):
+    def call(*arguments, **options):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (dlnmc.RunFailed("the run\nfailed"), 1, "the run failed"),
+        (MemoryError(), 1, "out of memory"),
+        (dlnmc.InvalidValue("bad\n value"), 2, "bad value"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (dlnmc.Interrupted("stopped; kept in x"), 130, "stopped; kept in x"),
+    ],
+)
+def test_every_error_has_its_exit_code_and_one_line(error, code, text, dlnmc_command, monkeypatch):
+    monkeypatch.setattr(studies, "study", raising(error))
+    assert dlnmc_command("study", "semicircle") == (code, "", f"dlnmc: {text}\n")
+
+
+def test_sigterm_ends_with_143_and_its_handler_is_gone_afterwards(dlnmc_command, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(studies, "study", lambda *a, **o: signal.raise_signal(signal.SIGTERM))
+    assert dlnmc_command("study", "semicircle") == (143, "", "dlnmc: interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_bug_is_not_hidden(dlnmc_command, monkeypatch):
+    monkeypatch.setattr(studies, "study", raising(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError):
+        dlnmc_command("study", "semicircle")
+
+
+def test_a_reader_that_leaves_early_is_no_error(result):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "dlnmc", "report", result, "--json"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# --- what commands print ------------------------------------------------------------------------------------------------
+
+
+def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
+    tiny = ["width=8", "depth=[1,2]", "ks=0.9", "trace=0.9", "spacing=0.5", "burn_in=0.2", "duration=0.1"]
+    options = [word for change in tiny for word in ("--set", change)]
+    assert dlnmc_command("study", "semicircle", "--paths", 32, "--quiet", *options) == (
+        0,
+        "results/semicircle.nc: complete\n",
+        "",
+    )
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")] == ["results/semicircle.nc"]
+    assert dlnmc_command("plot", "results/semicircle.nc") == (0, "results/semicircle.png\n", "")
+    assert (tmp_path / "results/semicircle.png").read_bytes().startswith(b"\x89PNG")
+    assert dlnmc_command("plot", "results/semicircle.nc", "-o", "a.svg").out == "a.svg\n"
+    code, out, _ = dlnmc_command("report", "results/semicircle.nc", "--json")
+    assert code == 0
+    assert [row["depth"] for row in json.loads(out)] == [1.0, 2.0]
+    code, out, _ = dlnmc_command("report", "results/semicircle.nc")
+    assert code == 0
+    assert "KS to law" in out
+    code, out, err = dlnmc_command("check", "results/semicircle.nc")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "8 passed, 0 failed"
+
+
+def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):
+    (tmp_path / "tiny.toml").write_text(NETWORK)
+    code, out, err = dlnmc_command("study", "tiny.toml")
+    assert (code, out) == (0, "results/tiny.nc: complete\n")
+    assert "100%" in err
+    assert "pair/s" in err
+
+
+def test_help_and_version(dlnmc_command):
+    code, out, err = dlnmc_command("--help")
+    assert (code, err) == (0, "")
+    for name in ("study", "plot", "report", "check", "bench", "info", "warmup"):
+        assert f"\n  {name} " in out
+        code, own, _ = dlnmc_command(name, "-h")
+        assert code == 0
+        assert own.startswith(f"Usage: dlnmc {name}")
+    assert dlnmc_command().out == out
+    assert dlnmc_command("--version") == (0, f"dlnmc, version {dlnmc.__version__}\n", "")
+
+
+def test_info(dlnmc_command):
+    code, out, _ = dlnmc_command("info", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts == information.facts()
+    assert facts["dlnmc"] == dlnmc.__version__
+    assert facts["packages"]["numpy"] == np.__version__
+    assert facts["studies"] == studies.names() == ["semicircle"]
+    code, out, _ = dlnmc_command("info")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(facts)
+
+
+def test_a_missing_package_is_a_fact(monkeypatch):
+    monkeypatch.setattr(information, "PACKAGES", ("numpy", "no-such-package"))
+    assert information.facts()["packages"]["no-such-package"] == "not installed"
+
+
+def test_bench(dlnmc_command, monkeypatch):
+    measured = {"normals_per_second": 1e8, "kernels": []}
+    monkeypatch.setattr(benchmarks, "measure", lambda threads: measured | {"threads": threads})
+    assert json.loads(dlnmc_command("bench", "--json").out) == measured | {"threads": None}
+    assert json.loads(dlnmc_command("bench", "--json", "--threads", 3).out) == measured | {"threads": 3}
+    assert dlnmc_command("bench").out.startswith("normals  100 M/s")
+
+
+def test_warmup(dlnmc_command):
+    code, out, err = dlnmc_command("warmup")
+    assert (code, out) == (0, "")
+    assert "compiling kernels" in err
+    assert warming.warm_up() >= 7  # three schemes for two kinds of additive noise, two for multiplicative
+
+
+@pytest.mark.slow
+def test_warmup_fills_an_empty_cache_and_the_next_process_compiles_nothing(tmp_path):
+    command = [sys.executable, "-m", "dlnmc", "warmup"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def cached():
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?") if path.is_file()}
+
+    first = cached()
+    assert len(first) >= 8
+    assert cached() == first
+
+
+# --- what is not imported -----------------------------------------------------------------------------------------------
+
+HEAVY = ["numba", "numpy", "xarray", "netCDF4", "pydantic", "matplotlib", "scipy"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import dlnmc",
+        "import dlnmc; dir(dlnmc)",
+        "from dlnmc.cli import main; main(['--help'])",
+        "from dlnmc.cli import main; main(['study', '--help'])",
+        "from dlnmc.cli import main; main(['--version'])",
+    ],
+)
+def test_nothing_heavy_is_imported_for_help(code):
+    show = f"{code}; import sys; print('loaded:', *(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+def test_every_public_name_exists_and_others_do_not():
+    for name in dlnmc.__all__:
+        assert getattr(dlnmc, name) is not None
+    assert set(dlnmc.__all__) <= set(dir(dlnmc))
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        dlnmc.nothing_of_the_kind  # noqa: B018

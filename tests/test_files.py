@@ -1,0 +1,281 @@
+"""Files: what is opened is what was saved; whatever else is there gives one line, at once."""
+
+import errno
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+import dlnmc
+from dlnmc import InvalidValue, RunFailed, files
+
+NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, network_tree):
+    return files.save(network_tree, tmp_path_factory.mktemp("saved") / "run.nc")
+
+
+@pytest.fixture
+def broken(tmp_path, refused):
+    """Function: assert that a file of these bytes is refused in one line that names it, within a second."""
+
+    def check(content, *pieces):
+        path = tmp_path / "broken.nc"
+        path.write_bytes(content)
+        before = time.monotonic()
+        refused(lambda: files.open(path), str(path), *pieces)
+        assert time.monotonic() - before < 1.0
+
+    return check
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def forged(content):
+    """The bytes with a trailer that agrees with them."""
+    return content + files.TRAILER + hashlib.sha256(content).hexdigest().encode()
+
+
+# --- there and back ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fixture", ["network_tree", "dyson_tree", "grid"])
+def test_what_is_opened_is_what_was_saved(fixture, request, tmp_path):
+    tree = request.getfixturevalue(fixture)
+    attrs = dict(tree.attrs)
+    path = files.save(tree, tmp_path / "a" / "b" / "run.nc")
+    assert path == tmp_path / "a" / "b" / "run.nc"
+    again = files.open(path)
+    xr.testing.assert_identical(again, tree)
+    assert tree.attrs == attrs  # saving changes nothing
+    assert {key: type(value) for key, value in again.attrs.items() if isinstance(value, str)} == {
+        key: type(value) for key, value in attrs.items() if isinstance(value, str)
+    }
+    for node in tree.subtree:
+        for name, variable in node.variables.items():
+            assert again[node.path].variables[name].dtype.kind == variable.dtype.kind, name
+    assert names(path.parent) == ["run.nc"]
+
+
+def test_a_dataset_is_saved_too(network_paths, tmp_path):
+    again = files.open(str(files.save(network_paths, str(tmp_path / "paths.nc"))))
+    assert again.to_dataset().identical(network_paths)
+
+
+def test_special_values_survive(tmp_path):
+    """A sweep over the clock has a coordinate of text; the largest seed needs 64 bits; ranks may be missing."""
+    settings = {"paths": 9, "dt": 0.01, "burn_in": 0.05, "duration": 0.1, "observations": 2}
+    models = [NETWORK.changed(clock=clock) for clock in ("paper", "depth")]
+    tree = dlnmc.sweep(models, seed=2**64 - 1, **settings)
+    again = files.open(files.save(tree, tmp_path / "run.nc"))
+    xr.testing.assert_identical(again, tree)
+    assert int(again.attrs["seed"]) == 2**64 - 1
+    data = xr.Dataset({"x": ("i", [np.nan, np.inf, -np.inf, -0.0, 5e-324], {"units": "1"}), "n": ("i", np.arange(5))})
+    again = files.open(files.save(data, tmp_path / "data.nc")).to_dataset()
+    assert again.x.values.tobytes() == data.x.values.tobytes()
+    empty = xr.Dataset({"x": ("i", np.empty(0))})
+    assert files.open(files.save(empty, tmp_path / "empty.nc")).x.shape == (0,)
+
+
+def test_an_opened_result_is_in_memory_and_its_file_closed(saved, tmp_path):
+    path = tmp_path / "run.nc"
+    path.write_bytes(saved.read_bytes())
+    tree = files.open(path)
+    path.unlink()
+    assert float(tree["moments"].trace.mean()) > 0
+
+
+def test_a_run_is_continued_from_a_file(saved, network_tree):
+    more = {"paths": 21, "dt": 0.01, "times": [0.05]}
+    one, other = (dlnmc.simulate(NETWORK, start=start, **more) for start in (files.open(saved), network_tree))
+    assert one.equals(other)
+
+
+def test_other_programs_open_it(saved, network_tree):
+    tree = xr.open_datatree(saved)
+    assert tree["samples"].singular_values.equals(network_tree["samples"].singular_values)
+    tree.close()
+    with xr.open_dataset(saved, group="histogram") as data:
+        assert data.counts.dtype == np.int64
+    with netCDF4.Dataset(saved) as file:
+        assert file.title == network_tree.attrs["title"]
+        assert file.groups["samples"].variables["singular_values"].shape == (21, 4, 5)
+
+
+def test_every_variable_with_numbers_has_its_own_checksum(saved):
+    with netCDF4.Dataset(saved) as file:
+        for group in (file, *file.groups.values()):
+            for name, variable in group.variables.items():
+                if variable.ndim and variable.dtype is not str:
+                    assert variable.filters()["fletcher32"], name
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_flip_of_a_bit_is_found(saved, broken, rng):
+    content = saved.read_bytes()
+    random = rng()
+    positions = {*range(64), *range(len(content) - 96, len(content)), *random.integers(len(content), size=500).tolist()}
+    for position in sorted(positions):
+        bad = bytearray(content)
+        bad[position] ^= 1 << random.integers(8)
+        broken(bytes(bad))
+
+
+def test_every_truncation_is_found(saved, broken):
+    content = saved.read_bytes()
+    lengths = {*range(100), *range(len(content) - 100, len(content)), *range(0, len(content), 4099)}
+    for length in sorted(lengths):
+        broken(content[:length])
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"\n", b"more", bytes(4096)])
+def test_bytes_appended_are_found(saved, broken, extra):
+    broken(saved.read_bytes() + extra)
+
+
+def test_blocks_that_changed_places_are_found(saved, broken):
+    content = saved.read_bytes()
+    broken(content[:512] + content[1024:1536] + content[512:1024] + content[1536:])
+    broken(bytes(512) + content[512:])
+
+
+def test_files_that_are_not_ours(broken, tmp_path):
+    xr.Dataset({"x": ("i", np.arange(5.0))}).to_netcdf(tmp_path / "other.nc", engine="netcdf4")
+    other = (tmp_path / "other.nc").read_bytes()
+    for content in (b"", b"\n", b"width,depth\n1,2\n" * 99, other, bytes(10_000), b"\x89HDF\r\n\x1a\n", files.TRAILER):
+        broken(content)
+
+
+def test_files_whose_trailer_agrees_and_whose_contents_do_not(broken, tmp_path, saved):
+    """Such as one another program has written to: the netCDF library reads it, the hash of the contents refuses it."""
+    for content in (b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(500)):
+        broken(forged(content))
+    xr.Dataset({"x": ("i", np.arange(5.0))}).to_netcdf(tmp_path / "other.nc", engine="netcdf4")
+    broken(forged((tmp_path / "other.nc").read_bytes()), "checksum")
+    changes = {
+        "value": lambda file: file["samples/singular_values"].__setitem__((0, 0, 0), 1.0),
+        "count": lambda file: file["histogram/counts"].__setitem__((0, 0), 999),
+        "attribute": lambda file: file.setncattr("scheme", "milstein"),
+        "units": lambda file: file["samples/singular_values"].setncattr("units", "metres"),
+        "group": lambda file: file.createGroup("more").setncattr("a", 1),
+        "hash": lambda file: file.delncattr("content_sha256"),
+    }
+    for change in changes.values():
+        copy = tmp_path / "copy.nc"
+        copy.write_bytes(saved.read_bytes()[: -files.TRAILER_SIZE])
+        with netCDF4.Dataset(copy, "a") as file:
+            change(file)
+        broken(forged(copy.read_bytes()), "damaged")
+
+
+def test_what_is_no_file(tmp_path, refused):
+    refused(lambda: files.open(tmp_path / "missing.nc"), "missing.nc", "No such file")
+    refused(lambda: files.open(tmp_path), str(tmp_path))
+    (tmp_path / "file").write_text("")
+    refused(lambda: files.open(tmp_path / "file" / "run.nc"), "run.nc")
+    refused(lambda: files.open("a\0b.nc"))
+    refused(lambda: files.open("a\nb.nc"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no devices")
+def test_a_device_is_refused_and_not_read_for_ever(refused):
+    """In a process with little memory and time: an endless file must not be read whole."""
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); import dlnmc.files as f\n"
+    code += "try: f.open('/dev/zero')\nexcept f.InvalidValue as error: print('refused:', error)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert found.stdout.startswith("refused: /dev/zero"), found.stderr[-300:]
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("NetCDF: HDF error"), KeyboardInterrupt()],
+    ids=["disk", "library", "interrupt"],
+)
+def test_a_failed_write_leaves_the_old_file_and_no_other(error, tmp_path, saved, network_tree, monkeypatch):
+    path = tmp_path / "run.nc"
+    path.write_bytes(saved.read_bytes())
+
+    def half(tree, file, **settings):
+        with open(file, "wb") as written:
+            written.write(b"half of a file")
+        raise error
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", half)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RunFailed) as caught:
+        files.save(network_tree, path)
+    if not isinstance(error, KeyboardInterrupt):
+        assert str(path) in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+    assert names(tmp_path) == ["run.nc"]
+    files.open(path)
+
+
+FULL = """
+import resource, signal, sys
+import dlnmc.files as files
+tree = files.open(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+try:
+    files.save(tree, sys.argv[2])
+except files.RunFailed as error:
+    print("failed:", error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limits of file size")
+def test_a_disk_that_fills_up_is_one_line_and_leaves_the_old_file(tmp_path, saved):
+    path = tmp_path / "run.nc"
+    path.write_bytes(saved.read_bytes())
+    found = subprocess.run(
+        [sys.executable, "-c", FULL, saved, path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.stdout.startswith(f"failed: {path}"), found.stderr[-500:]
+    assert len(found.stdout.splitlines()) == 1
+    assert names(tmp_path) == ["run.nc"]
+    files.open(path)
+
+
+def test_places_that_cannot_be_written_are_one_line(tmp_path, network_tree, refused):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for place in ("file/run.nc", "folder"):
+        refused(lambda place=place: files.save(network_tree, tmp_path / place), place, error=(RunFailed, InvalidValue))
+    assert names(tmp_path) == ["file", "folder"]
+    assert names(tmp_path / "folder") == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_one_line(tmp_path, network_tree, refused):
+    (tmp_path / "folder").mkdir(mode=0o500)
+    refused(lambda: files.save(network_tree, tmp_path / "folder" / "run.nc"), "Permission", error=RunFailed)
+
+
+def test_a_file_that_exists_is_replaced(tmp_path, saved, network_tree, dyson_tree):
+    path = tmp_path / "run.nc"
+    files.save(network_tree, path)
+    files.save(dyson_tree, path)
+    xr.testing.assert_identical(files.open(path), dyson_tree)
+
+
+def test_the_hash_of_the_contents_is_of_contents_alone(saved, network_tree):
+    assert files.content_hash(files.open(saved)) == files.content_hash(network_tree)
+    other = network_tree.copy(deep=True)
+    other["moments"]["trace"][0] = np.nextafter(float(other["moments"]["trace"][0]), 99)
+    assert files.content_hash(other) != files.content_hash(network_tree)

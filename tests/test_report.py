@@ -1,0 +1,256 @@
+"""The table of a result, and what a result is held against."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import kstest
+
+import dlnmc
+from dlnmc import laws, studies, tables
+from dlnmc.cli import main
+
+INTERFACE = {
+    "depth", "kappa", "ks", "ks_error", "trace_ratio", "trace_error", "spacing_ratio", "spacing_error", "edge", "edge_law",
+}  # fmt: skip
+WIDTH = 24
+LIMITS = [0.022 * 64 / WIDTH, 0.016 * 64 / WIDTH]  # those of width 64: what finite width does is of order 1/d
+NETWORK = {
+    "name": "semicircle of width 24",
+    "model": {"width": WIDTH, "depth": [1.0, 2.0], "beta": float(WIDTH)},
+    "run": {"paths": 768, "draws": 2, "burn_in": 4.0, "duration": 2.0, "seed": 5},
+    "study": {"law_kappa": 1.0, "ks": LIMITS, "spacing": 0.02},
+}
+DYSON = {
+    "model": {"kind": "dyson", "size": 12, "beta": [3.0, 12.0], "kappa": 1.0},
+    "run": {"paths": 64, "draws": 3, "burn_in": 0.5, "duration": 0.5},
+}
+
+
+def changed(study, **sections):
+    """A study with some keys of its sections replaced."""
+    new = copy.deepcopy(study)
+    for section, values in sections.items():
+        new.setdefault(section, {}).update(values)
+    return new
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def network(folder):
+    return dlnmc.study(NETWORK, folder / "network.nc", progress=False)
+
+
+@pytest.fixture(scope="module")
+def hotter(folder):
+    return dlnmc.study(changed(NETWORK, model={"kappa": 1.1}), folder / "hotter.nc", progress=False)
+
+
+@pytest.fixture(scope="module")
+def dyson(folder):
+    return dlnmc.study(DYSON, folder / "dyson.nc", progress=False)
+
+
+def check(path, capsys):
+    """The exit code of `dlnmc check` and the lines that it prints."""
+    capsys.readouterr()
+    try:
+        main(["check", str(path)])
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    return code, capsys.readouterr().out.splitlines()
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_json_is_a_list_of_objects_with_the_keys_of_the_interface(network):
+    rows = json.loads(tables.report_json(network))
+    assert [row["depth"] for row in rows] == [1.0, 2.0]
+    for row in rows:
+        assert set(row) >= INTERFACE
+        assert all(isinstance(row[key], float) for key in INTERFACE)
+    assert rows == studies.rows(network)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_every_number_is_what_its_definition_says(network, index):
+    row, depth = studies.rows(network)[index], float(index + 1)
+    at = {"depth": index}
+    samples = network["samples"]["singular_values"].isel(at).to_numpy()  # beta = d: laws are unscaled
+    law = laws.singular_values(depth)
+    assert row["ks"] == pytest.approx(kstest(samples.ravel(), law.cdf).statistic, abs=1e-12)
+    assert 0.0 < row["ks_error"] < row["ks"]
+    exact = laws.trace(dlnmc.DeepLinearNetwork(WIDTH, depth, float(WIDTH))).mean()
+    trace = network["moments"]["trace"].isel(at).to_numpy() / exact
+    assert row["trace_ratio"] == pytest.approx(np.mean(trace), rel=1e-12)
+    assert row["trace_error"] == pytest.approx(np.std(trace, ddof=1) / math.sqrt(len(trace)), rel=1e-12)
+    ratio = network["spacing"]["ratio_middle"].isel(at).to_numpy()
+    assert row["spacing_ratio"] == pytest.approx(np.mean(ratio), rel=1e-12)
+    assert row["spacing_error"] == pytest.approx(np.std(ratio, ddof=1) / math.sqrt(len(ratio)), rel=1e-12)
+    assert row["edge"] == pytest.approx(float(network["extremes"]["largest"].isel(at).mean()), rel=1e-12)
+    assert row["edge_law"] == law.support[1]
+    assert (row["width"], row["beta"], row["kappa"], row["paths"]) == (WIDTH, float(WIDTH), 1.0, 768)
+    assert (row["law_kappa"], row["failed_paths"]) == (1.0, 0)
+
+
+def test_dyson_is_scaled_and_held_against_the_semicircle(dyson):
+    rows = studies.rows(dyson)
+    assert [row["beta"] for row in rows] == [3.0, 12.0]
+    for index, row in enumerate(rows):
+        scaled = dyson["samples"]["eigenvalues"].isel(beta=index).to_numpy() * math.sqrt(row["beta"] / 12)
+        assert row["ks"] == pytest.approx(kstest(scaled.ravel(), laws.Semicircle(2.0).cdf).statistic, abs=1e-12)
+        assert row["size"] == 12
+        assert row["edge_law"] == 2.0
+        assert 1.2 < row["edge"] < 2.2
+        assert "depth" not in row
+
+
+def test_the_text_is_an_aligned_table(network, dyson):
+    for tree, first in ((network, "depth"), (dyson, "size")):
+        head, empty, names, rule, *rows = tables.report(tree).splitlines()
+        assert tree.attrs["title"] in head
+        assert f"seed {tree.attrs['seed']}" in head
+        assert empty == ""
+        assert names.split()[0] == first
+        assert len(rows) == 2
+        assert {len(line) for line in (names, rule, *rows)} == {len(names)}
+        assert set(rule) == {"-", " "}
+        found = studies.rows(tree)
+        for row, text in zip(found, rows, strict=True):
+            assert f"{row['ks']:.4f} ± {row['ks_error']:.4f}" in text
+            assert f"{row['trace_ratio']:.4f} ± {row['trace_error']:.4f}" in text
+
+
+def test_what_is_not_known_is_null_in_json_and_a_dash_in_text(network_tree):
+    model = dlnmc.DeepLinearNetwork(width=3, depth=2.5, beta=3.0, kappa=1.3)  # a kappa without a law, no ratios
+    settings = {"paths": 1, "dt": 0.01, "burn_in": 0.1, "duration": 0.1, "keep_samples": False, "threads": 1}
+    tree = dlnmc.equilibrium(model, **settings)
+    (row,) = json.loads(tables.report_json(tree))
+    assert [row[key] for key in ("ks", "ks_error", "spacing_ratio", "edge_law", "trace_error")] == [None] * 5
+    assert row["trace_ratio"] > 0.0
+    assert "–" in tables.report(tree)
+    assert "nan" not in tables.report(tree)
+    assert dlnmc.report(network_tree) == tables.report(network_tree)
+    dropped = network_tree.drop_nodes("samples")
+    assert studies.rows(dropped)[0]["ks"] is None
+
+
+def test_a_sweep_without_a_study_has_a_table(grid):
+    rows = json.loads(tables.report_json(grid))
+    assert [(row["depth"], row["width"]) for row in rows] == [(1.0, 3), (1.0, 6), (2.5, 3), (2.5, 6)]
+    for row in rows:
+        member = grid["samples"]["singular_values"].sel(depth=row["depth"], width=row["width"]).to_numpy()
+        known = member[np.isfinite(member)].reshape(9, -1) * math.sqrt(3.0 / row["width"])
+        assert row["ks"] == pytest.approx(kstest(known.ravel(), laws.singular_values(row["depth"]).cdf).statistic)
+
+
+def test_the_table_of_a_file_is_that_of_the_result(network, folder):
+    assert tables.report_json(dlnmc.open(folder / "network.nc")) == tables.report_json(network)
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_result_passes(network, folder, capsys):
+    """Trace: four standard errors, beside 0.003 for the step: false alarms below 6e-5 per depth; the seed is fixed."""
+    code, lines = check(folder / "network.nc", capsys)
+    assert code == 0, lines
+    assert lines[-1] == "8 passed, 0 failed"
+    assert all(line.startswith("passed  depth ") for line in lines[:-1])
+
+
+def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, capsys):
+    """The trace is off by 0.1 at depth 1, 0.07 at depth 2, more than eight times what is allowed: power 1 − 1e-15."""
+    exact = [laws.trace(dlnmc.DeepLinearNetwork(WIDTH, N, float(WIDTH), 1.1)).mean() for N in (1.0, 2.0)]
+    ratio = [a / laws.trace(dlnmc.DeepLinearNetwork(WIDTH, N, float(WIDTH))).mean() for a, N in zip(exact, (1.0, 2.0))]
+    for row, off in zip(studies.rows(hotter), ratio, strict=True):
+        assert row["kappa"] == 1.1
+        assert row["law_kappa"] == 1.0
+        assert row["trace_ratio"] == pytest.approx(off, abs=0.003 + 5.0 * row["trace_error"])
+        assert off - 1.0 > 0.003 + 12.0 * row["trace_error"]
+    code, lines = check(folder / "hotter.nc", capsys)
+    assert code == 3
+    failed = [line for line in lines if line.startswith("FAILED")]
+    assert sum("trace" in line and "kappa 1.1" in line for line in failed) == 2
+    assert lines[-1] == f"{8 - len(failed)} passed, {len(failed)} failed"
+    assert [row["ks"] for row in studies.rows(hotter)] > [row["ks"] for row in studies.rows(network)]
+
+
+def damaged(tree, what):
+    """A copy of a result in which one thing is wrong at depth 2."""
+    tree = tree.copy(deep=True)
+    group, name, change = {
+        "paths failed": ("sampler", "status", lambda values: np.where(np.arange(len(values)) == 7, 1, values)),
+        "Kolmogorov distance": ("samples", "singular_values", lambda values: values * 1.2),
+        "trace": ("moments", "trace", lambda values: values * 1.03),
+        "spacing ratio": ("spacing", "ratio_middle", lambda values: values * 1.06),
+    }[what]
+    data = tree[group].to_dataset()
+    values = data[name].to_numpy().copy()
+    at = data[name].dims.index("depth")
+    view = np.moveaxis(values, at, 0)
+    view[1] = change(view[1])
+    tree[group].dataset = data.assign({name: data[name].copy(data=values)})
+    return tree
+
+
+@pytest.mark.parametrize("what", ["paths failed", "Kolmogorov distance", "trace", "spacing ratio"])
+def test_what_is_wrong_is_named_and_nothing_else(what, network, tmp_path, capsys):
+    dlnmc.save(damaged(network, what), tmp_path / "wrong.nc")
+    code, lines = check(tmp_path / "wrong.nc", capsys)
+    assert code == 3
+    (failed,) = [line for line in lines if line.startswith("FAILED")]
+    assert what in failed
+    assert "depth 2," in failed
+    assert lines[-1] == "7 passed, 1 failed"
+    if what == "paths failed":
+        assert "1 of 768 paths" in failed
+
+
+def test_numbers_that_are_nan_do_not_pass(network):
+    for what, group, name in (("trace", "moments", "trace"), ("spacing", "spacing", "ratio_middle")):
+        tree = network.copy(deep=True)
+        data = tree[group].to_dataset()
+        tree[group].dataset = data.assign({name: data[name] * np.nan})
+        failed = [text for text, holds in studies.verdicts(tree) if not holds]
+        assert len(failed) == 2
+        assert all(what in text for text in failed)
+
+
+def test_limits_belong_to_the_members_in_the_order_of_the_study_file(tmp_path):
+    """`ks = [a, b]` beside `depth = [2, 1]`: a is for depth 2."""
+    tables_ = {"run": {"paths": 16, "dt": 0.01, "burn_in": 0.1, "duration": 0.1}}
+    model = {"width": 6, "depth": [2.0, 1.0], "beta": 6.0}
+    study = changed(tables_, model=model, study={"ks": [1.0, 1e-9], "trace": 9.0})
+    verdicts = studies.verdicts(dlnmc.study(study, tmp_path / "a.nc", threads=1, progress=False))
+    (failed,) = [text for text, holds in verdicts if not holds]
+    assert failed.startswith("depth 1,")
+
+
+def test_a_result_with_a_broken_configuration_is_refused_in_one_line(network, refused):
+    for config in ("{", '{"study": {"kind": "circle"}}', '{"study": {"ks": "low"}}', '{"study": 3}'):
+        refused(lambda config=config: studies.rows(xr.DataTree.assign(with_config(network, config))))
+
+
+def with_config(tree, config):
+    new = tree.copy()
+    new.attrs = dict(tree.attrs) | {"config": config}
+    return new
+
+
+@pytest.mark.slow
+def test_the_committed_study_is_held_against_what_the_issue_states():
+    settings = studies.load("semicircle").settings()
+    assert settings.ks == [0.022, 0.016, 0.016, 0.016]
+    assert (settings.trace, settings.spacing, settings.law_kappa) == (0.003, 0.006, 1.0)
+    assert Path(studies.folder(), "semicircle.toml").is_file()
