@@ -39,7 +39,7 @@ def table():
         lines.append(law_row(title, [run for name, run in dyson.items() if key in name]))
     lines += ["", "The study `semicircle`, width 64, at least 4,000 paths a depth; ± is one standard error:", ""]
     lines += [
-        "| depth | distance to the law for d → ∞ | trace / exact mean | spacing ratio (GOE 0.5307) | mean of σ_max, law |"
+        "| depth | distance to law, d → ∞ | trace / exact mean | spacing ratio (GOE: 0.5307) | mean of σ_max; edge |"
     ]
     lines += ["|---|---|---|---|---|"]
     for row in json.loads((FOLDER / "semicircle.json").read_text()):

@@ -56,7 +56,7 @@ def test_the_groups_and_their_variables(tree):
     assert samples[name].dims == ("path", "draw", component)
     assert samples[name].shape == (21, 4, 5)
     assert samples.draw.values.tolist() == [1, 2, 3, 4]
-    assert samples.path.values.tolist() == list(range(21))
+    assert samples["path"].values.tolist() == list(range(21))
     assert samples[component].values.tolist() == [1, 2, 3, 4, 5]
     assert samples.time.dims == ("draw",)
     assert samples.time.values == pytest.approx([0.07, 0.09, 0.11, 0.13], abs=1e-12)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, NoEnergy, Quadratic, RunFailed
-from dlnmc.config import AnyRun, Equilibrium, Simulation, run_settings
+from dlnmc.config import Equilibrium, Simulation, run_settings
 from dlnmc.descriptions import unknown_key
 from dlnmc.models import Model
 
@@ -140,7 +140,7 @@ def test_what_concerns_several_values_is_said_without_reciting_the_rest(make, pi
     assert len(text) < 160
 
 
-@pytest.mark.parametrize("beta", [0.5, 0, -1, math.nan, "2", None, True, [2.0]])
+@pytest.mark.parametrize("beta", [0.5, 0, -1, math.nan, "2", None, True])
 def test_the_standard_form_needs_beta_from_1_on(beta, refused):
     refused(lambda: DysonBrownianMotion.standard(3, beta), "beta", repr(beta))
 
@@ -263,7 +263,6 @@ def test_json_gives_back_an_equal_description(model, seed, draws, dt):
         assert hash(again) == hash(run)
         assert again.to_json() == text
         assert again.digest() == run.digest() == hashlib.sha256(text.encode()).hexdigest()
-        assert TypeAdapter(AnyRun).validate_python(json.loads(text)) == run
 
 
 def test_the_digest_is_the_same_in_every_process_and_version():

@@ -251,7 +251,7 @@ def test_an_incomplete_grid_is_refused_before_anything_is_run(refused, monkeypat
     refused(lambda: dlnmc.sweep(corners, **SWEPT), "3 models", "grid", "depth, kappa")
     refused(lambda: dlnmc.sweep([NETWORK, NETWORK], **SWEPT), "grid")
     refused(lambda: dlnmc.sweep([NETWORK, DYSON], **SWEPT), "one class")
-    refused(lambda: dlnmc.sweep([], **SWEPT), "0 models")
+    refused(lambda: dlnmc.sweep([], **SWEPT))
 
 
 @pytest.mark.parametrize(
