@@ -77,7 +77,8 @@ def schedule(run: Run) -> Schedule:
 
 def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
     """Whole steps that cover the times; rounding errors of the quotient do not add a step."""
-    quotient = times / dt * (1.0 - 1e-12)
+    with np.errstate(over="ignore"):
+        quotient = times / dt * (1.0 - 1e-12)
     if quotient[-1] >= MOST_STEPS:
         raise InvalidValue(f"dt = {dt:g}: a time of {times[-1]:g} would take {quotient[-1]:.3g} steps (at most 2^47)")
     steps: NDArray[np.int64] = np.ceil(quotient).astype(np.int64)
@@ -111,7 +112,7 @@ def work_of_block(run: Run) -> float:
     """The cost of a block, in pair interactions; a component costs about as much as ten pairs."""
     size = run.model.size
     plan = schedule(run)
-    return WIDTH * (size * (size - 1) / 2.0 + 10.0 * size) * (plan.last_step - plan.first_step + 1)
+    return WIDTH * (size * (size - 1) / 2.0 + 10.0 * size) * max(plan.last_step - plan.first_step + 1, 1)
 
 
 def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
@@ -122,7 +123,7 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     chunks = []
     for index, (cost, member) in enumerate(zip(costs, members, strict=True)):
         kept = max(int(np.sum(schedule(member.run).draws >= 0)), 1) * member.run.model.size * WIDTH
-        each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // kept))
+        each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // max(kept, getattr(member.run, "bins", 1) + 2)))
         total_blocks = blocks_of(member.run)
         chunks += [Chunk(index, first, min(each, total_blocks - first)) for first in range(0, total_blocks, each)]
     return chunks
@@ -151,6 +152,7 @@ def prepared_call(member: Member, chunk: Chunk) -> tuple[Callable[[int, int], No
         "samples": np.full((chunk.blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
     }
     arrays["tally"][:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
+    arrays["samples"][:, plan.draws[plan.observed_steps < plan.first_step]] = 0.0  # before the first step from zero
     key, dt, bins_per_unit = noise_key(run.seed), run.dt * paper_time(run.model), bins / (high - low)
 
     def call(from_step: int, to_step: int) -> None:
@@ -185,9 +187,9 @@ def run_chunk(
     """
     run, plan = member.run, schedule(member.run)
     call, arrays = prepared_call(member, chunk)
-    work_per_step = work_of_block(run) * chunk.blocks / (plan.last_step - plan.first_step + 1)
-    steps = max(1, int(SMALLEST_WORK / work_per_step))
     n, end = plan.first_step, plan.last_step + 1
+    work_per_step = work_of_block(run) * chunk.blocks / max(end - n, 1)
+    steps = max(1, int(SMALLEST_WORK / work_per_step))
     while n < end:
         if stopped():
             return None

@@ -102,7 +102,7 @@ class Simulation(Run):
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if any(b <= a for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise ValueError("times must be strictly ascending")
+            raise ValueError(f"times = {self.times}: they must be strictly ascending")
         return self
 
 

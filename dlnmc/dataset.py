@@ -24,6 +24,21 @@ from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, STATUS, TAMED
 SWEPT = ("depth", "width", "size", "beta", "kappa", "clock")  # the parameters that a sweep may make a dimension
 MODEL_UNITS = "units of the model (not scaled)"
 SCALED_UNITS = "units of sqrt(d/beta)"
+COORDINATES = {  # units and meaning of coordinates
+    "depth": ("number of factors", "depth N of the network"),
+    "width": ("number of singular values", "width d of the network"),
+    "size": ("number of eigenvalues", "number of particles d"),
+    "beta": ("inverse energy", "inverse temperature"),
+    "kappa": ("1", "strength of the noise in the observable"),
+    "clock": ("name", "paper: time as in (12.12); depth: time divided by 1/N"),
+    "path": ("index", "independent path"),
+    "draw": ("index", "state kept at equilibrium"),
+    "rank": ("index", "1 is the largest singular value"),
+    "component": ("index", "eigenvalues, ascending"),
+    "batch": ("index", "batch of paths"),
+    "bin": ("index", "bin of the histogram"),
+    "order": ("index", "order of the moment"),
+}
 
 
 class Circumstances(NamedTuple):
@@ -40,6 +55,14 @@ def parameters(run: Run) -> dict[str, Any]:
 
 def _is_dyson(run: Run) -> bool:
     return isinstance(run.model, DysonBrownianMotion)
+
+
+def _labelled(data: xr.Dataset) -> xr.Dataset:
+    """The dataset with units and a meaning on every coordinate."""
+    for name in set(data.coords) & set(COORDINATES):
+        units, long_name = COORDINATES[str(name)]
+        data[name].attrs |= {"long_name": long_name, "units": units}
+    return data
 
 
 def _states(run: Run, samples: np.ndarray, dim: str, steps: np.ndarray) -> xr.Dataset:
@@ -128,7 +151,7 @@ def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstan
     plan = schedule(run)
     samples = arrays["samples"]
     data = xr.merge([_states(run, samples, "time", plan.observed_steps), _sampler(run, arrays["tally"])])
-    data = data.assign_coords(parameters(run))
+    data = _labelled(data.assign_coords(parameters(run)))
     data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
     data.attrs["last_step"] = plan.last_step
     return data
@@ -186,7 +209,7 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
             {"long_name": f"time average of the mean spacing ratio in {what}, {where}", "units": "1"},
         )
         for name, row, where, least in (
-            ("ratio_middle", RATIO_MIDDLE, "middle half of the ranks", 4),
+            ("ratio_middle", RATIO_MIDDLE, "middle half of the ranks", 5),
             ("ratio_all", RATIO_ALL, "all ranks", 3),
         )
         if size >= least
@@ -241,8 +264,9 @@ def _law(run: Run, edges: np.ndarray) -> xr.Dataset | None:
 def equilibrium_tree(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.DataTree:
     """The result of `equilibrium`."""
     run = member.run
-    groups = {name: group.assign_coords(parameters(run)) for name, group in _groups(member, arrays).items()}
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(coords=parameters(run)), **groups})
+    groups = {"/": xr.Dataset()} | _groups(member, arrays)
+    labelled = {name: _labelled(group.assign_coords(parameters(run))) for name, group in groups.items()}
+    tree = xr.DataTree.from_dict(labelled)
     tree.attrs = _provenance(
         run, circumstances, "Equilibrium of " + type(run.model).__name__, json.loads(run.to_json())
     )
@@ -259,11 +283,16 @@ def sweep_tree(
     for member, arrays in zip(members, results, strict=True):
         at = tuple(parameters(member.run)[name] for name in dims)
         fixed = {name: value for name, value in parameters(member.run).items() if name not in dims}
-        own = xr.Dataset({"dt": member.run.dt, "last_step": schedule(member.run).last_step})
+        own = xr.Dataset(
+            {
+                "dt": ((), member.run.dt, {"long_name": "time step", "units": "time in the model's clock"}),
+                "last_step": ((), schedule(member.run).last_step, {"long_name": "last step", "units": "steps"}),
+            }
+        )
         for name, group in ({"/": own} | _groups(member, arrays)).items():
             each.setdefault(name, {})[at] = group.assign_coords(fixed)
     complete = {name: data for name, data in each.items() if len(data) == len(members)}
-    tree = xr.DataTree.from_dict({name: _combined(data, dims) for name, data in complete.items()})
+    tree = xr.DataTree.from_dict({name: _labelled(_combined(data, dims)) for name, data in complete.items()})
     first = members[0].run
     stored = [json.loads(member.run.to_json()) for member in members] if config is None else config
     tree.attrs = _provenance(first, circumstances, "Equilibria of " + type(first.model).__name__, stored)
@@ -314,7 +343,8 @@ def last_state(result: xr.Dataset | xr.DataTree) -> tuple[np.ndarray, int]:
     ):
         if name in data and axis in data[name].dims and data[name].ndim == 3:
             values = np.sort(np.asarray(data[name].isel({axis: -1})), axis=-1)
-            return values, int(result.attrs.get("last_step", 0)) + 1
+            last_step = result["last_step"] if "last_step" in result else result.attrs.get("last_step", 0)
+            return values, int(last_step) + 1
     raise InvalidValue(
         "start is a result without kept states of a single model: run it with keep_samples, or select a member"
     )

@@ -18,7 +18,7 @@ from dlnmc.errors import InvalidValue
 class Description(BaseModel):
     """An immutable, validated record; its fields may be given by position or by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_inf_nan="strings")
 
     def __init__(self, *args: Any, **values: Any) -> None:
         names = [name for name in type(self).model_fields if name != "kind"]
@@ -28,7 +28,7 @@ class Description(BaseModel):
             if name in values:
                 raise InvalidValue(f"{type(self).__name__}: {name} was given twice")
             values[name] = value
-        values = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
+        values = {name: _python(value) for name, value in values.items()}
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -47,30 +47,47 @@ class Description(BaseModel):
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
+def _python(value: Any) -> Any:
+    """A value as strict validation takes it: plain numbers, tuples, and the infinities as JSON spells them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value.tolist())
+    if isinstance(value, list):
+        return tuple(value)
+    return {"Infinity": float("inf"), "-Infinity": float("-inf")}.get(value, value) if isinstance(value, str) else value
+
+
 def one_line(error: ValidationError, cls: type[BaseModel]) -> str:
-    """The first of pydantic's complaints as one line: the key, the value, what is allowed."""
-    first = error.errors(include_url=False)[0]
-    cause = first.get("ctx", {}).get("error")
+    """One of pydantic's complaints, a misspelt key before a missing one, as one line: key, value, what is allowed."""
+    return " ".join(_complaint(error, cls).split())
+
+
+def _complaint(error: ValidationError, cls: type[BaseModel]) -> str:
+    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    context = first.get("ctx", {})
+    cause = context.get("error")
     if isinstance(cause, InvalidValue):
         return str(cause)
     where = ".".join(str(part) for part in first["loc"])
-    context = first.get("ctx", {})
     kind = first["type"]
     if kind == "extra_forbidden":
         return unknown_key(where, [name for name in cls.model_fields if name != "kind"])
     if kind == "missing":
         return f"{cls.__name__}: {where} is missing"
+    if not where:  # of several values: the cause quotes those that matter
+        return f"{cls.__name__}: {cause or first['msg']}"
     bounds = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
     if kind in bounds:
         limit = next(value for key, value in context.items() if key in ("gt", "ge", "lt", "le"))
-        allowed = f"it must be {bounds[kind]} {limit:g}"
+        allowed = f"it must be {bounds[kind]} {limit}"
     elif kind in ("literal_error", "union_tag_invalid"):
         allowed = f"allowed: {context.get('expected') or context.get('expected_tags')}"
     elif cause is not None:
         allowed = str(cause)
     else:
         allowed = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where or cls.__name__} = {first['input']!r}: {allowed}"
+    return f"{where} = {first['input']!r}: {allowed}"
 
 
 def unknown_key(key: str, known: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Where descriptions meet kernels: which parameter tuple, coordinates and scheme serve which model.
 
-A new state or coordinate is one row of `STATES`, a new scheme one row of `SCHEMES`.
+A new state or coordinate is one row of `STATES`, a new scheme one row of `SCHEMES`, beside its name in `config`.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,18 @@ class StateRow(NamedTuple):
 class SchemeRow(NamedTuple):
     """An integration scheme and whether it needs additive noise."""
 
-    tuple_: Callable[[], Any]
+    parameters: Callable[[], Any]
     needs_additive_noise: bool
 
 
+ENERGIES: dict[str, Callable[[Any], Any]] = {  # kind -> the kernels' tuple of an energy
+    "quadratic": lambda energy: energies.Quadratic(1.0),
+    "none": lambda energy: energies.Quadratic(0.0),
+}
+
+
 def _energy(model: Any) -> Any:
-    return energies.Quadratic(1.0 if model.energy.kind == "quadratic" else 0.0)
+    return ENERGIES[model.energy.kind](model.energy)
 
 
 STATES = (
@@ -104,7 +110,7 @@ def check(run: Run) -> None:
 def compiled_arguments(run: Run) -> tuple[Any, Any]:
     """The kernels' model and scheme tuples of a complete run."""
     assert run.scheme is not None
-    return state_row(run).parameters(run.model), SCHEMES[run.scheme].tuple_()
+    return state_row(run).parameters(run.model), SCHEMES[run.scheme].parameters()
 
 
 def paper_time(model: Any) -> float:

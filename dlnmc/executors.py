@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+import numpy as np
+
 from dlnmc.errors import InvalidValue
 
 Task = TypeVar("Task")
@@ -18,9 +20,9 @@ def thread_count(threads: int | None) -> int:
     """The number of threads to use: as asked for, or one for each processor this process may run on."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if type(threads) is not int or not 1 <= threads <= 4096:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 4096:
         raise InvalidValue(f"threads = {threads!r}: it must be a whole number from 1 to 4096")
-    return threads
+    return int(threads)
 
 
 def run_in_threads(

@@ -1,7 +1,7 @@
 """netCDF files: written whole or not at all, and checked whole when opened.
 
-A file carries three safeguards: fletcher32 on every variable; a SHA-256 of its contents (values, labels, attributes)
-in the attribute `content_sha256`; and behind the end of the netCDF data, where readers of netCDF do not look, a line
+A file carries three safeguards: fletcher32 on every array of numbers; a SHA-256 of the contents (values, labels,
+attributes) in the attribute `content_sha256`; and behind the end of the netCDF data, where readers of netCDF do not look, a line
 with the SHA-256 of all bytes before it. xarray and other programs open such files without dlnmc.
 """
 
@@ -30,8 +30,8 @@ def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: _write(tree, file))
-    except OSError as error:
-        raise RunFailed(f"{path}: {error.strerror or error}") from None
+    except (OSError, RuntimeError) as error:
+        raise RunFailed(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return path
 
 
@@ -59,7 +59,8 @@ def open(path: str | Path) -> xr.DataTree:
     path = Path(path)
     try:
         _check_trailer(path)
-        tree = xr.load_datatree(path, engine="netcdf4")
+        with xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
+            tree = xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
     except OSError as error:
         raise InvalidValue(f"{path}: {error.strerror or error}") from None
     except (ValueError, RuntimeError, KeyError, AttributeError) as error:
@@ -81,7 +82,7 @@ def _check_trailer(path: Path) -> None:
     with path.open("rb") as file:
         for start in range(0, size, BLOCK):
             digest.update(file.read(min(BLOCK, size - start)))
-        trailer = file.read()
+        trailer = file.read(TRAILER_SIZE + 1)
     if not trailer.startswith(TRAILER):
         raise InvalidValue(
             f"{path}: not a file of dlnmc, or truncated, or changed since: it does not end in a checksum"

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dlnmc.descriptions import Description
 from dlnmc.energies import Energy, NoEnergy, Quadratic
+from dlnmc.errors import InvalidValue
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
 
@@ -94,9 +95,8 @@ class DysonBrownianMotion(Description):
     @classmethod
     def standard(cls, size: int, beta: float) -> "DysonBrownianMotion":
         """The standard form (11.1), dx_i = Σ 1/(x_i − x_j) dt + √(2/b) dB_i with b = `beta` >= 1."""
+        beta = cls(size=size, beta=beta).beta  # validated
         if not beta >= 1:
-            from dlnmc.errors import InvalidValue
-
             raise InvalidValue(f"beta = {beta!r}: it must be >= 1, since below eigenvalues collide")
         return cls(size=size, beta=2.0, kappa=2.0 / beta, energy=NoEnergy())
 

@@ -21,14 +21,16 @@ from dlnmc.chunks import (
     run_chunk,
     work_of_block,
 )
-from dlnmc.config import Equilibrium, Run, Simulation
+from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed
+from dlnmc.descriptions import unknown_key
 from dlnmc.errors import Interrupted, InvalidValue, RunFailed
 from dlnmc.executors import run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.progress import Progress
-from dlnmc.starts import checked_array, digest
+from dlnmc.starts import check_start, checked_array, digest
 from dlnmc.store import ChunkStore
+from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
 
 Start = str | ArrayLike | xr.Dataset | xr.DataTree | None
@@ -90,7 +92,7 @@ def simulate(
         "model": model,
         "paths": paths,
         "dt": dt,
-        "times": tuple(np.asarray(times, dtype=float).tolist()),
+        "times": times,
     }
     member = prepared(Simulation, settings, start, state=state, coordinates=coordinates, scheme=scheme, seed=seed)
     began = time.time()
@@ -165,12 +167,15 @@ def sweep(
     The models must form a grid in the parameters that differ (depth, width or size, beta, kappa), or differ in one.
     Members use distinct noise unless `common_noise` is true. `settings` are those of `equilibrium`.
     """
+    if unknown := sorted(set(settings) - set(run_settings(Equilibrium))):
+        raise InvalidValue(unknown_key(unknown[0], run_settings(Equilibrium)))
     start = settings.pop("start", None)
     seed = settings.pop("seed", 0)
     members = []
     for index, model in enumerate(models):
-        values = {"model": model, "seed": seed if common_noise else member_seed(seed, index)}
+        values = {"model": model, "seed": seed if common_noise or index == 0 else member_seed(seed, index)}
         members.append(prepared(Equilibrium, settings | values, start))
+    dataset.swept_dimensions([member.run for member in members])
     began = time.time()
     results = execute(members, threads=threads, progress=progress)
     return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
@@ -187,10 +192,14 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
     """The complete description of a run and its start values."""
     unknown = sorted(set(settings) - set(cls.model_fields))
     if unknown:
-        raise InvalidValue(f"unknown setting {unknown[0]!r} (known: {', '.join(cls.model_fields)})")
+        raise InvalidValue(unknown_key(unknown[0], run_settings(cls)))
     values = settings | {name: value for name, value in optional.items() if value is not None}
+    if start is None:
+        start = values.pop("start", None)
     if start is None or isinstance(start, str):
-        return Member(completed(cls(**values, **({} if start is None else {"start": start}))))
+        run = completed(cls(**values, start=start))
+        check_start(run)
+        return Member(run)
     if isinstance(start, xr.Dataset | xr.DataTree):
         start, first_step = dataset.last_state(start)
         values["first_step"] = first_step
@@ -220,9 +229,10 @@ def execute(
         bar.advance(sum(costs[chunk] for chunk in results))
 
         def finished(chunk: Chunk, arrays: Arrays) -> None:
-            results[chunk] = arrays
             if store is not None:
                 store.save(chunk, arrays)
+            results[chunk] = arrays
+            _refuse_failed_paths(members[chunk.member].run, chunk, arrays)
 
         try:
             run_in_threads(
@@ -238,8 +248,9 @@ def execute(
     joined = []
     for index, member in enumerate(members):
         own = [chunk for chunk in chunks if chunk.member == index]
+        for chunk in own:
+            _refuse_failed_paths(member.run, chunk, results[chunk])
         joined.append(join_chunks(member.run, own, [results[chunk] for chunk in own]))
-        _refuse_failed_paths(member.run, joined[-1])
     return joined
 
 
@@ -253,12 +264,16 @@ def _refuse_more_than_memory(members: Sequence[Member]) -> None:
         )
 
 
-def _refuse_failed_paths(run: Run, arrays: Arrays) -> None:
+def _refuse_failed_paths(run: Run, chunk: Chunk, arrays: Arrays) -> None:
     status = arrays["tally"][:, STATUS]
     failed = np.flatnonzero(status >= 0)
     if len(failed):
-        first = failed[0]
+        path, step = chunk.first_block * WIDTH + failed[0], int(status[failed[0]])
         raise RunFailed(
-            f"{len(failed)} of {run.paths} paths became non-finite, the first of them path {first} at step "
-            f"{int(status[first])} (dt = {run.dt:g}); take a smaller dt, or a start nearer to equilibrium"
+            f"{len(failed)} of {len(status)} paths became non-finite, the first of them path {path} at step {step} "
+            f"(dt = {run.dt:g}, {_parameters(run)}); take a smaller dt, or a start nearer to equilibrium"
         )
+
+
+def _parameters(run: Run) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in dataset.parameters(run).items())

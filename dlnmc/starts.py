@@ -69,8 +69,6 @@ def _law(run: Run, first_block: int, blocks: int) -> Floats:
 def _zero(run: Run, first_block: int, blocks: int) -> Floats:
     """Dyson Brownian motion one step after all eigenvalues are 0, drawn exactly from the β-Hermite model."""
     model, size = run.model, run.model.size
-    if not isinstance(model, DysonBrownianMotion):
-        raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
     assert run.dt is not None
     t = run.dt * paper_time(model)
     spread = -np.expm1(-2.0 * t) if model.energy.kind == "quadratic" else 2.0 * t
@@ -97,9 +95,26 @@ def _tridiagonal_eigenvalues(diagonal: Floats, off_diagonal: Floats) -> Floats:
 STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law": _law, "zero": _zero}
 
 
+def check_start(run: Run) -> None:
+    """Raise InvalidValue for a named start that does not exist, or not for this model."""
+    if run.start not in STARTS:
+        allowed = ", ".join(map(repr, STARTS))
+        raise InvalidValue(f"start = {run.start!r}: allowed: {allowed}, from Python also an array or an earlier result")
+    if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
+        raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
+    if run.start == "law":
+        laws.of(run.model)
+
+
 def checked_array(values: Any, run: Run) -> Floats:
     """Given start values as a sorted float64 array of shape (rank,) or (path, rank); InvalidValue if they are none."""
-    array = np.array(values, dtype=np.float64)
+    try:
+        array = np.array(values)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"{values!r}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(" ".join(f"start: it must be an array of real numbers, not {error}".split())) from None
     size = run.model.size
     if array.shape not in ((size,), (run.paths, size)):
         raise InvalidValue(f"start has the shape {array.shape}: it must be ({size},) or ({run.paths}, {size})")
@@ -107,7 +122,7 @@ def checked_array(values: Any, run: Run) -> Floats:
     lowest = -np.inf if isinstance(run.model, DysonBrownianMotion) else 0.0
     if not np.all(np.isfinite(array)) or np.any(array < lowest):
         bad = array[~(np.isfinite(array) & (array >= lowest))].flat[0]
-        raise InvalidValue(f"start contains {bad!r}: values must be finite" + " and >= 0" * (lowest == 0.0))
+        raise InvalidValue(f"start contains {float(bad)!r}: values must be finite" + " and >= 0" * (lowest == 0.0))
     if np.any(np.diff(array, axis=-1) == 0.0):
         equal = array[..., 1:][np.diff(array, axis=-1) == 0.0].flat[0]
         raise InvalidValue(f"start contains {float(equal)!r} twice: the repulsion of equal values is infinite")

@@ -13,10 +13,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
+import scipy
 
+from dlnmc import __version__
 from dlnmc.chunks import Arrays, Chunk, Member
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
@@ -46,16 +49,40 @@ def _umask() -> int:
     return mask
 
 
-def identity(members: Sequence[Member]) -> dict[str, str]:
+def identity(members: Sequence[Member]) -> dict[str, Any]:
     """What must agree for two chunks to belong to one result: the runs, and all that decides their bits."""
-    runs = hashlib.sha256("\n".join(member.run.to_json() for member in members).encode()).hexdigest()
     return {
-        "runs": runs,
+        "runs": [json.loads(member.run.to_json()) for member in members],
+        "dlnmc": __version__,
         "kernels": source_hash(),
         "numba": numba.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "cpu": cpu_name(),
         "simd": simd(),
     }
+
+
+def runs_hash(members: Sequence[Member]) -> str:
+    """The SHA-256 of the descriptions of the runs."""
+    return hashlib.sha256("\n".join(member.run.to_json() for member in members).encode()).hexdigest()
+
+
+def differences(found: Any, wanted: Any, where: str = "") -> list[str]:
+    """The places in which two nested structures of dicts, lists and plain values differ."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = [*wanted, *(key for key in found if key not in wanted)]
+        pairs = [(f"{where}.{key}".lstrip("."), found.get(key), wanted.get(key)) for key in keys]
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        pairs = [(where, a, b) for a, b in zip(found, wanted, strict=True)]
+    else:
+        return [] if found == wanted else [f"{where or 'everything'} ({_short(found)}, not {_short(wanted)})"]
+    return list(dict.fromkeys(text for key, a, b in pairs for text in differences(a, b, key)))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 20 else text[:17] + "..."
 
 
 class ChunkStore:
@@ -79,9 +106,8 @@ class ChunkStore:
         except ValueError:
             found = {}
         if found != wanted:
-            differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
             raise InvalidValue(
-                f"{directory}: holds an unfinished run with different {', '.join(differing)}; "
+                f"{directory}: holds an unfinished run with other settings: {'; '.join(differences(found, wanted))}; "
                 "finish it with the settings that it was started with, or start over (--fresh)"
             )
 

@@ -1,6 +1,7 @@
 """Compiling all kernels ahead of time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -14,6 +15,7 @@ SMALL: dict[type, Model] = {
     DeepLinearNetwork: DeepLinearNetwork(width=2, depth=2.0, beta=2.0),
     DysonBrownianMotion: DysonBrownianMotion(size=2, beta=2.0),
 }
+SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "burn_in": 0.0, "duration": 1e-3, "observations": 1}
 
 
 def runs() -> Iterator[Run]:
@@ -21,9 +23,12 @@ def runs() -> Iterator[Run]:
     for row in STATES:
         for name, scheme in SCHEMES.items():
             if row.additive_noise or not scheme.needs_additive_noise:
-                settings = {"model": SMALL[row.model], "state": row.state, "coordinates": row.coordinates}
-                times = {"dt": 1e-3, "burn_in": 0.0, "duration": 1e-3, "observations": 1}
-                yield Equilibrium(paths=1, scheme=name, **settings, **times)
+                settings: dict[str, Any] = {
+                    "model": SMALL[row.model],
+                    "state": row.state,
+                    "coordinates": row.coordinates,
+                }
+                yield Equilibrium(**settings, **SHORT, scheme=name)
     dyson = SMALL[DysonBrownianMotion]
     yield Simulation(model=dyson, paths=1, dt=1e-3, times=(2e-3,), start="zero", scheme="euler_maruyama")
 

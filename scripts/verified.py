@@ -58,7 +58,7 @@ def main():
     before, rest = text.split(BEGIN)
     new = before + BEGIN + "\n" + "\n".join(table()) + "\n" + END + rest.split(END)[1]
     if "--check" in sys.argv:
-        sys.exit(new != text)
+        sys.exit("README.md: the table of what is verified is not up to date" if new != text else 0)
     readme.write_text(new)
 
 

@@ -14,6 +14,7 @@ FIELDS = ["model", "state", "size", "depth", "scheme", "threads", "path_steps_pe
 def short(monkeypatch):
     monkeypatch.setattr(benchmarks, "SECONDS", 0.002)
     monkeypatch.setattr(benchmarks, "REPETITIONS", 1)
+    monkeypatch.setattr(benchmarks, "CALL_PAIRS", 2e5)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,7 @@ def measured():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmarks, "SECONDS", 0.002)
         patch.setattr(benchmarks, "REPETITIONS", 1)
+        patch.setattr(benchmarks, "CALL_PAIRS", 2e5)
         yield benchmarks.measure(2)
 
 

@@ -52,7 +52,7 @@ def code_of(page):
 def commands_of(page):
     """What stands behind `dlnmc` in code: at its beginning or after a gap, up to the next gap or comment."""
     return [
-        found for code in code_of(page) for found in re.findall(r"(?:^|\s{2,})dlnmc ([a-z].*?)(?=\s{2,}|#|$)", code)
+        found for code in code_of(page) for found in re.findall(r"(?:^|\s{2,})dlnmc ([a-z].*?)(?=\s{2,}|#|>|$)", code)
     ]
 
 

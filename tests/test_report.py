@@ -248,6 +248,6 @@ def test_a_result_with_a_broken_configuration_is_refused_in_one_line(network, re
 
 def test_the_committed_study_is_held_against_what_the_issue_states():
     settings = studies.load("semicircle").settings()
-    assert settings.ks == [0.022, 0.016, 0.016, 0.016]
+    assert list(settings.ks) == [0.022, 0.016, 0.016, 0.016]
     assert (settings.trace, settings.spacing, settings.law_kappa) == (0.003, 0.006, 1.0)
     assert Path(studies.folder(), "semicircle.toml").is_file()

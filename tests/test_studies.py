@@ -314,7 +314,7 @@ def test_finished_chunks_are_used_and_those_of_other_settings_refused(tiny, tmp_
     monkeypatch.setattr(simulation, "run_in_threads", interrupted)
     refused(lambda: tiny(), "1 of 2 chunks", "out.parts", "continues", error=dlnmc.Interrupted)
     assert not (tmp_path / "out.nc").exists()
-    refused(lambda: tiny("seed=10"), "out.parts", "different runs", "--fresh")
+    refused(lambda: tiny("seed=10"), "out.parts", "seed", "--fresh")
 
     def counted(tasks, *rest):
         handed.extend(tasks)

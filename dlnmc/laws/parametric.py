@@ -114,9 +114,11 @@ def _invert(
     """The angles (s, v) at which the increasing `curve` (value, slope in s) takes the value `target`.
 
     Over one grid cell the curves are close to exponentials e^{at}, |a| ≤ 3, so that Newton contracts from the
-    first step; the clip to one cell around the guess only acts where rounding dominates, at the soft edge.
+    first step; the clip to one cell around the guess only acts where rounding dominates, at the soft edge. A value
+    that has settled stays, so that it does not depend on those that it is computed with.
     """
     t = guess
+    settled = np.zeros(np.shape(target), dtype=np.bool_)
     rounding = _ROUNDING * np.abs(target)
     for _ in range(8):
         s, v = _angles(t)
@@ -124,7 +126,8 @@ def _invert(
         residual = target - value
         new = np.clip(t + residual * np.pi / (slope * s * v), guess - _STEP, guess + _STEP)
         moved = np.abs(new - t)
-        t = new
-        if np.all((moved <= _TOLERANCE) | (np.abs(residual) <= rounding)):
+        t = np.where(settled, t, new)
+        settled |= (moved <= _TOLERANCE) | (np.abs(residual) <= rounding)
+        if np.all(settled):
             break
     return _angles(t)

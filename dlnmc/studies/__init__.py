@@ -25,7 +25,7 @@ from dlnmc.errors import InvalidValue
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc.simulation import execute, member_seed, prepared
-from dlnmc.store import identity
+from dlnmc.store import runs_hash
 from dlnmc.studies import semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
@@ -207,7 +207,7 @@ def study(
     results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
     config = json.loads(plan.to_json())
     tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)), config)
-    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "runs_hash": identity(members)["runs"]}
+    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "runs_hash": runs_hash(members)}
     files.save(tree, path)
     shutil.rmtree(parts, ignore_errors=True)
     return tree
@@ -216,7 +216,7 @@ def study(
 def _complete_result(path: Path, members: Sequence[Member]) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
     found = files.open(path)
-    if found.attrs.get("runs_hash") != identity(members)["runs"]:
+    if found.attrs.get("runs_hash") != runs_hash(members):
         raise InvalidValue(
             f"{path}: holds the result of other settings; choose another output, or start over (--fresh)"
         )

@@ -87,7 +87,7 @@ def observed(model: Any, x_i: Lane) -> Lane:
 
 @generic
 def too_close(model: Any, x_i: Lane, x_j: Lane, dt: float) -> Lane:
-    """The mask of paths in which the repulsion of these two neighbours is tamed for the step `dt`."""
+    """The mask of paths in which these neighbours are closer than the distance at which taming sets in for `dt`."""
 
 
 # --- what a scheme provides -----------------------------------------------------------------------------------------
