@@ -90,11 +90,12 @@ def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[
     """A function that carries `BLOCKS` blocks through `steps` steps."""
     dt = completed(Equilibrium(model=model)).dt
     assert dt is not None
+    settings: dict[str, Any] = {"scheme": scheme}
     run = completed(
         Equilibrium(
             model=model,
+            **settings,
             paths=(first_block + BLOCKS) * WIDTH,
-            scheme=scheme,
             burn_in=0.0,
             duration=steps * dt,
             dt=dt,

@@ -78,7 +78,7 @@ def schedule(run: Run) -> Schedule:
 def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
     """Whole steps that cover the times; rounding errors of the quotient do not add a step."""
     with np.errstate(over="ignore"):
-        quotient = times / dt * (1.0 - 1e-12)
+        quotient = times / dt * (1.0 - 1e-12) - 1e-12
     if quotient[-1] >= MOST_STEPS:
         raise InvalidValue(f"dt = {dt:g}: a time of {times[-1]:g} would take {quotient[-1]:.3g} steps (at most 2^47)")
     steps: NDArray[np.int64] = np.ceil(quotient).astype(np.int64)

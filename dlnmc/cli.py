@@ -158,7 +158,13 @@ def main(arguments: list[str] | None = None) -> Any:
     """The entry point of the command line."""
     with _terminate_like_interrupt() as signals:
         try:
-            dlnmc.main(args=arguments, prog_name="dlnmc", standalone_mode=False)
+            words = sys.argv[1:] if arguments is None else list(arguments)
+            with dlnmc.make_context("dlnmc", words) as context:  # not dlnmc.main(): it swallows what an interrupt says
+                dlnmc.invoke(context)
+            sys.stdout.flush()
+        except click.exceptions.Exit as end:
+            if end.exit_code:
+                _leave(end.exit_code)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
         except (click.ClickException, InvalidValue) as error:

@@ -6,7 +6,7 @@ fills them in, and the complete description is what is stored in the file and ha
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dlnmc.descriptions import Description
 from dlnmc.models import Model
@@ -14,7 +14,7 @@ from dlnmc.models import Model
 Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews"]
 State = Literal["singular_values", "eigenvalues"]
 Coordinates = Literal["lambda", "sigma", "eigenvalues"]
-Start = Literal["random", "law", "zero", "given"]
+STARTS = ("random", "law", "zero", "given")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -46,13 +46,20 @@ class Run(Description):
     model: Model
     paths: int = Field(default=4096, ge=1, le=2**40)
     dt: Positive | None = None
-    start: Start | None = None
+    start: str | None = None
     start_digest: str | None = None
     first_step: int = Field(default=0, ge=0, lt=2**47)
     state: State | None = None
     coordinates: Coordinates | None = None
     scheme: Scheme | None = None
     seed: int = Field(default=0, ge=0, lt=2**64)
+
+    @field_validator("start")
+    @classmethod
+    def _named_start(cls, value: str | None) -> str | None:
+        if value is not None and value not in STARTS:
+            raise ValueError(f"allowed: {', '.join(map(repr, STARTS[:-1]))}; from Python an array or an earlier result")
+        return value
 
 
 class Equilibrium(Run):

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.1
 
 
-def thread_count(threads: int | None) -> int:
+def thread_count(threads: Any) -> int:
     """The number of threads to use: as asked for, or one for each processor this process may run on."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,8 @@
 """netCDF files: written whole or not at all, and checked whole when opened.
 
 A file carries three safeguards: fletcher32 on every array of numbers; a SHA-256 of the contents (values, labels,
-attributes) in the attribute `content_sha256`; and behind the end of the netCDF data, where readers of netCDF do not look, a line
-with the SHA-256 of all bytes before it. xarray and other programs open such files without dlnmc.
+attributes) in the attribute `content_sha256`; and behind the end of the netCDF data, where its readers do not look,
+a line with the SHA-256 of all bytes before it. xarray and other programs open such files without dlnmc.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,7 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
     if start is None:
         start = values.pop("start", None)
     if start is None or isinstance(start, str):
-        run = completed(cls(**values, start=start))
+        run = completed(cls(**(values | {"start": start})))
         check_start(run)
         return Member(run)
     if isinstance(start, xr.Dataset | xr.DataTree):
@@ -232,7 +232,7 @@ def execute(
             if store is not None:
                 store.save(chunk, arrays)
             results[chunk] = arrays
-            _refuse_failed_paths(members[chunk.member].run, chunk, arrays)
+            _refuse_failed_paths(members, results)
 
         try:
             run_in_threads(
@@ -245,11 +245,10 @@ def execute(
         except KeyboardInterrupt:
             kept = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
             raise Interrupted(f"interrupted: {len(results)} of {len(chunks)} chunks were done; {kept}") from None
+    _refuse_failed_paths(members, results)
     joined = []
     for index, member in enumerate(members):
         own = [chunk for chunk in chunks if chunk.member == index]
-        for chunk in own:
-            _refuse_failed_paths(member.run, chunk, results[chunk])
         joined.append(join_chunks(member.run, own, [results[chunk] for chunk in own]))
     return joined
 
@@ -264,13 +263,18 @@ def _refuse_more_than_memory(members: Sequence[Member]) -> None:
         )
 
 
-def _refuse_failed_paths(run: Run, chunk: Chunk, arrays: Arrays) -> None:
-    status = arrays["tally"][:, STATUS]
-    failed = np.flatnonzero(status >= 0)
-    if len(failed):
-        path, step = chunk.first_block * WIDTH + failed[0], int(status[failed[0]])
+def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arrays]) -> None:
+    """Raise RunFailed if a path became non-finite: how many so far, the first of them, and what to change."""
+    failed = [
+        (chunk, chunk.first_block * WIDTH + int(row), int(results[chunk]["tally"][row, STATUS]))
+        for chunk in sorted(results)
+        for row in np.flatnonzero(results[chunk]["tally"][:, STATUS] >= 0)
+    ]
+    if failed:
+        chunk, path, step = failed[0]
+        run, done = members[chunk.member].run, sum(len(arrays["tally"]) for arrays in results.values())
         raise RunFailed(
-            f"{len(failed)} of {len(status)} paths became non-finite, the first of them path {path} at step {step} "
+            f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
             f"(dt = {run.dt:g}, {_parameters(run)}); take a smaller dt, or a start nearer to equilibrium"
         )
 

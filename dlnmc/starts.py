@@ -96,10 +96,11 @@ STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law"
 
 
 def check_start(run: Run) -> None:
-    """Raise InvalidValue for a named start that does not exist, or not for this model."""
-    if run.start not in STARTS:
-        allowed = ", ".join(map(repr, STARTS))
-        raise InvalidValue(f"start = {run.start!r}: allowed: {allowed}, from Python also an array or an earlier result")
+    """Raise InvalidValue for a named start that does not exist for this model."""
+    if run.start == "given":
+        raise InvalidValue(
+            "start = 'given': allowed: 'random', 'law', 'zero'; from Python an array or an earlier result"
+        )
     if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
     if run.start == "law":

@@ -41,7 +41,8 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
     if value is None:
         return "–"
     text = format(value, form)
-    return text if error is None or row.get(error) is None else f"{text} ± {row[error]:{form}}"
+    spread = None if error is None else _finite(row.get(error))
+    return text if spread is None else f"{text} ± {spread:{form}}"
 
 
 def report_json(tree: xr.DataTree) -> str:

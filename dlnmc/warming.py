@@ -23,12 +23,8 @@ def runs() -> Iterator[Run]:
     for row in STATES:
         for name, scheme in SCHEMES.items():
             if row.additive_noise or not scheme.needs_additive_noise:
-                settings: dict[str, Any] = {
-                    "model": SMALL[row.model],
-                    "state": row.state,
-                    "coordinates": row.coordinates,
-                }
-                yield Equilibrium(**settings, **SHORT, scheme=name)
+                choice: dict[str, Any] = {"state": row.state, "coordinates": row.coordinates, "scheme": name}
+                yield Equilibrium(model=SMALL[row.model], **choice, **SHORT)
     dyson = SMALL[DysonBrownianMotion]
     yield Simulation(model=dyson, paths=1, dt=1e-3, times=(2e-3,), start="zero", scheme="euler_maruyama")
 

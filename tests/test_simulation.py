@@ -439,10 +439,11 @@ def test_a_path_that_becomes_infinite_is_named_with_its_step(blocks, refused, sm
     model = dlnmc.DysonBrownianMotion(3, 3.0)
     text = refused(
         lambda: simulated(model, paths=21, start=start, dt=10.0, times=[200.0], threads=2),
-        "2 of 21 paths", "path 13 at step 8 ", "dt = 10", "smaller dt",
+        "non-finite", "dt = 10", "smaller dt",
         error=RunFailed,
     )  # fmt: skip
-    assert "non-finite" in text
+    assert "path 13 at step 8 " in text or "path 17 at step 3 " in text  # a run stops soon after the first
+    assert re.search(r"[12] of \d+ paths so far", text)
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,12 @@ def test_given_start_values_are_part_of_the_run(tmp_path, member, refused):
 @pytest.mark.parametrize(("name", "key"), [("source_hash", "kernels"), ("cpu_name", "cpu"), ("simd", "simd")])
 def test_other_kernels_and_processors_are_refused_by_name(kept, member, refused, monkeypatch, name, key):
     monkeypatch.setattr(store, name, lambda: "other")
-    refused(lambda: ChunkStore(kept.directory, [member()]), f"different {key};")
+    refused(lambda: ChunkStore(kept.directory, [member()]), f"other settings: {key} (")
 
 
 def test_another_numba_is_refused_by_name(kept, member, refused, monkeypatch):
     monkeypatch.setattr(store.numba, "__version__", "0.0")
-    refused(lambda: ChunkStore(kept.directory, [member()]), "different numba;")
+    refused(lambda: ChunkStore(kept.directory, [member()]), "other settings: numba (")
 
 
 def test_identity_holds_all_that_decides_the_bits(member):

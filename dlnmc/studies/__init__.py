@@ -64,17 +64,18 @@ class Study(Description):
             own = seed if common else member_seed(seed, index)
             members.append(prepared(Equilibrium, {"model": model, "seed": own, **run}, None))
         dataset.swept_dimensions([member.run for member in members])
+        KINDS[self.settings().kind].check(self.settings(), len(members))
         return members
 
     def models(self) -> list[Any]:
         """The models of the sweep: lists in `[model]` are run through, the last fastest."""
         values = dict(self.model)
         kind = values.pop("kind", "deep_linear_network")
-        if kind not in MODELS:
+        if not isinstance(kind, str) or kind not in MODELS:
             raise InvalidValue(f"model.kind = {kind!r}: allowed: {', '.join(MODELS)}")
         lists = {key: value for key, value in values.items() if isinstance(value, list)}
         for key, value in lists.items():
-            if not value or len(set(map(str, value))) != len(value):
+            if not value or any(a == b for a, b in itertools.combinations(value, 2)):
                 raise InvalidValue(f"model.{key} = {value!r}: a list to sweep must hold different values")
         points = itertools.product(*lists.values())
         return [MODELS[kind](**(values | dict(zip(lists, point, strict=True)))) for point in points]
@@ -83,7 +84,7 @@ class Study(Description):
 def settings_of(table: Mapping[str, Any]) -> Any:
     """The validated settings of a `[study]` table."""
     kind = table.get("kind", "semicircle")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InvalidValue(f"study.kind = {kind!r}: allowed: {', '.join(KINDS)}")
     return KINDS[kind].Settings(**table)
 
@@ -200,12 +201,14 @@ def study(
     plan = load(source, changes)
     members = plan.members()
     path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
+    if path.is_dir() or path.suffix == ".parts":
+        raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
     parts = path.with_suffix(".parts")
+    config = json.loads(plan.to_json())
     if path.exists() and not fresh:
-        return _complete_result(path, members)
+        return _complete_result(path, members, plan)
     began = time.time()
     results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
-    config = json.loads(plan.to_json())
     tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)), config)
     tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "runs_hash": runs_hash(members)}
     files.save(tree, path)
@@ -213,30 +216,47 @@ def study(
     return tree
 
 
-def _complete_result(path: Path, members: Sequence[Member]) -> xr.DataTree:
+def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
     found = files.open(path)
     if found.attrs.get("runs_hash") != runs_hash(members):
         raise InvalidValue(
             f"{path}: holds the result of other settings; choose another output, or start over (--fresh)"
         )
+    if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
+        found.attrs |= {"config": plan.to_json(), "title": getattr(plan.settings(), "title", plan.name)}
+        files.save(found, path)
     return found
 
 
 def rows(tree: xr.DataTree) -> list[dict[str, Any]]:
     """The table of a result: one row for each member."""
-    return list(KINDS[_settings(tree).kind].rows(tree, _settings(tree)))
+    if "moments" not in tree.children:
+        raise InvalidValue("there is a table of an equilibrium only: the result has no group moments")
+    found = list(KINDS[_settings(tree).kind].rows(tree, _settings(tree)))
+    config = _config(tree)
+    if not {"model", "run", "study"} <= set(config):
+        return found
+    points = [{key: value for key, value in model if key in dataset.SWEPT} for model in load(config).models()]
+    return sorted(found, key=lambda row: points.index({key: row[key] for key in points[0]}))
 
 
 def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
     """What a result is held against: a sentence with figures, and whether it holds."""
-    return list(KINDS[_settings(tree).kind].verdicts(tree, _settings(tree)))
+    return list(KINDS[_settings(tree).kind].verdicts(rows(tree), _settings(tree)))
 
 
-def _settings(tree: xr.DataTree) -> Any:
-    """The `[study]` settings of a result; those of the semicircle study where it was made without one."""
+def _config(tree: xr.DataTree) -> dict[str, Any]:
     try:
         config = json.loads(tree.attrs.get("config", "{}"))
     except ValueError as error:
         raise InvalidValue(f"the result's attribute config is not JSON ({error})") from None
-    return settings_of(config.get("study", {}) if isinstance(config, dict) else {})
+    return config if isinstance(config, dict) else {}
+
+
+def _settings(tree: xr.DataTree) -> Any:
+    """The `[study]` settings of a result; those of the semicircle study where it was made without one."""
+    table = _config(tree).get("study", {})
+    if not isinstance(table, dict):
+        raise InvalidValue(f"the result's configuration has study = {table!r}: it must be a table")
+    return settings_of(table)

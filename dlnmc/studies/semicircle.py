@@ -5,8 +5,8 @@ The open question of section 14.3 of Menon's paper.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -21,6 +21,9 @@ from dlnmc.statistics import kolmogorov_distance, mean_over_paths
 
 SPACING_RATIO = 0.5307  # Gaussian orthogonal ensemble, large matrices (Atas, Bogomolny, Giraud and Roux 2013)
 STANDARD_ERRORS = 4.0
+
+
+Limit = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class Settings(Description):
@@ -41,9 +44,15 @@ class Settings(Description):
     kind: Literal["semicircle"] = "semicircle"
     title: str = "Equilibrium"
     law_kappa: float | None = Field(default=None, gt=0)
-    ks: float | list[float] | None = None
+    ks: Limit | tuple[Limit, ...] | None = None
     trace: float = Field(default=0.003, gt=0)
     spacing: float | None = Field(default=None, gt=0)
+
+
+def check(settings: Settings, members: int) -> None:
+    """Raise InvalidValue where the settings do not fit the number of members."""
+    if isinstance(settings.ks, tuple) and len(settings.ks) != members:
+        raise InvalidValue(f"study.ks = {settings.ks!r}: it must be one number, or one for each of {members} members")
 
 
 def rows(tree: xr.DataTree, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -63,7 +72,7 @@ def _row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
         law = None
     if law is not None and "samples" in member:
         name = "eigenvalues" if isinstance(model, DysonBrownianMotion) else "singular_values"
-        samples = member["samples"][name].to_numpy() / scale(model)
+        samples = member["samples"][name].to_numpy()[..., : model.size] / scale(model)  # a sweep over sizes is padded
         row["ks"], row["ks_error"] = kolmogorov_distance(samples, law)
     else:
         row["ks"] = row["ks_error"] = None
@@ -80,14 +89,10 @@ def _row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
     return row
 
 
-def verdicts(tree: xr.DataTree, settings: Settings) -> Iterator[tuple[str, bool]]:
-    """The checks of every member."""
-    table = list(rows(tree, settings))
-    limits = settings.ks if isinstance(settings.ks, list) else [settings.ks] * len(table)
-    if len(limits) != len(table):
-        raise InvalidValue(
-            f"study.ks = {settings.ks!r}: it must be one number, or one for each of {len(table)} members"
-        )
+def verdicts(table: Sequence[dict[str, Any]], settings: Settings) -> Iterator[tuple[str, bool]]:
+    """The checks of every member, given its row, in the order of the study file."""
+    limits = settings.ks if isinstance(settings.ks, tuple) else [settings.ks] * len(table)
+    check(settings, len(table))
     for row, limit in zip(table, limits, strict=True):
         name = ", ".join(f"{key} {row[key]:g}" for key in ("depth", "width", "size", "kappa") if key in row)
         yield f"{name}: {row['failed_paths']} of {row['paths']} paths failed (none may)", row["failed_paths"] == 0

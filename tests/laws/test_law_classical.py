@@ -38,9 +38,7 @@ def test_agrees_with_scipy(law: Law, reference: "stats.rv_continuous") -> None:
 @pytest.mark.parametrize("k", [-0.9, -0.3, 0.5, 2.7])
 @pytest.mark.parametrize("law", [Gamma(1.0, 2.0), Chi(1.4, 0.6)], ids=repr)
 def test_real_moments_agree_with_quadrature(law: Law, k: float) -> None:
-    value, _ = quad(
-        lambda z: law.pdf(math.exp(z)) * math.exp((k + 1.0) * z), -400.0, 6.0, limit=400, points=[-5, 0, 3]
-    )
+    value, _ = quad(lambda z: law.pdf(math.exp(z)) * math.exp((k + 1.0) * z), -400.0, 6.0, limit=400, points=[-5, 0, 3])
     assert law.moment(k) == pytest.approx(value, rel=1e-8)
 
 

@@ -85,9 +85,7 @@ def test_trace_of_gaussian_matrices_and_of_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(("depth", "kappa"), [(1, 0.4), (3, 0.5), (2.5, 1.0), (8, 1.0)])
-def test_trace_per_degree_of_freedom_tends_to_the_second_moment_of_the_law(
-    depth: float, kappa: float
-) -> None:
+def test_trace_per_degree_of_freedom_tends_to_the_second_moment_of_the_law(depth: float, kappa: float) -> None:
     d = 10**6
     scaled = laws.trace(Network(depth, d, float(d), kappa)).mean() / d
     assert scaled == pytest.approx(laws.singular_values(depth, kappa).moment(2), rel=3.0 / d)
@@ -162,9 +160,7 @@ def residuals(model: Particles, equation: Particles) -> dict[str, float]:
 
 @pytest.mark.parametrize("energy", [QUADRATIC, NONE, None], ids=str)
 @pytest.mark.parametrize(("size", "beta", "kappa"), [(2, 3.0, 0.8), (2, 0.9, 1.9), (4, 5.0, 0.6)])
-def test_dyson_laws_solve_their_equations(
-    size: int, beta: float, kappa: float, energy: Energy | None
-) -> None:
+def test_dyson_laws_solve_their_equations(size: int, beta: float, kappa: float, energy: Energy | None) -> None:
     model = Particles(size, beta, kappa, energy)
     right = residuals(model, model)
     wrong = residuals(model, Particles(size, beta, 1.05 * kappa, energy))

@@ -55,18 +55,14 @@ def assert_follows_the_law_and_not_the_other(sample: np.ndarray, law: Law, other
 def test_kappa_one_half_follows_the_quarter_circle_of_radius_root_two(depth: float) -> None:
     rng = np.random.default_rng(20_260_100)
     sample = bidiagonal_singular_values(1.0 / depth, rng) / math.sqrt(2.0 * D)
-    assert_follows_the_law_and_not_the_other(
-        sample, singular_values(depth, 0.5), QuarterCircle(1.12 * math.sqrt(2.0))
-    )
+    assert_follows_the_law_and_not_the_other(sample, singular_values(depth, 0.5), QuarterCircle(1.12 * math.sqrt(2.0)))
 
 
 def test_depth_one_follows_the_quarter_circle_of_radius_two_root_kappa() -> None:
     rng = np.random.default_rng(20_260_101)
     kappa = 0.8
     sample = bidiagonal_singular_values(1.0, rng) * math.sqrt(kappa / D)
-    assert_follows_the_law_and_not_the_other(
-        sample, singular_values(1, kappa), singular_values(1, 1.25 * kappa)
-    )
+    assert_follows_the_law_and_not_the_other(sample, singular_values(1, kappa), singular_values(1, 1.25 * kappa))
     assert distance(sample / math.sqrt(kappa), FussCatalan(1)) < dkw(1e-6, PATHS) + 1.0 / D
 
 

@@ -23,18 +23,14 @@ def test_singular_values_chooses_the_law(depth: float, kappa: float, expected: l
     assert laws.singular_values(depth, kappa) == expected
 
 
-@pytest.mark.parametrize(
-    ("depth", "kappa"), [(1, 0.1), (1, 1), (1, 2), (4, 0.5), (2, 1), (2.5, 1), (math.inf, 1)]
-)
+@pytest.mark.parametrize(("depth", "kappa"), [(1, 0.1), (1, 1), (1, 2), (4, 0.5), (2, 1), (2.5, 1), (math.inf, 1)])
 def test_first_moment_of_y_is_the_exact_one(depth: float, kappa: float) -> None:
     expected = 0.5 + (2.0 * kappa - 1.0) / (2.0 * depth)
     assert laws.singular_values(depth, kappa).moment(2) == pytest.approx(expected, rel=1e-13)
 
 
 def test_a_combination_without_law_names_those_with_one() -> None:
-    with pytest.raises(
-        ValueError, match=r"depth 3, kappa 0\.7: there is one for .*kappa 0\.5.*kappa 1"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"depth 3, kappa 0\.7: there is one for .*kappa 0\.5.*kappa 1") as caught:
         laws.singular_values(3, 0.7)
     assert "\n" not in str(caught.value)
 

@@ -62,9 +62,7 @@ def test_cdf_agrees_with_quadrature_of_the_published_density_to_1e_10(depth: flo
         log_sigma = [float(log_y(depth, phi) / 2) for phi in angles]
     visible = [i for i, s in enumerate(sigma) if s > 0.0]
     assert len(visible) >= 5
-    np.testing.assert_allclose(
-        law.cdf([sigma[i] for i in visible]), [expected[i] for i in visible], atol=1e-12
-    )
+    np.testing.assert_allclose(law.cdf([sigma[i] for i in visible]), [expected[i] for i in visible], atol=1e-12)
     # quantiles of log σ, also where σ underflows; 1 − 1e-16 leaves no more than 1e-10 at the soft edge
     np.testing.assert_allclose(law.log_ppf(expected), log_sigma, rtol=1e-11, atol=1e-10)
 
@@ -87,9 +85,7 @@ def test_pdf_agrees_with_the_published_density(depth: float) -> None:
 def test_moments_agree_with_quadrature_of_the_quantiles(depth: float, k: float) -> None:
     law = law_at_kappa_one(depth)
     # q = w³(4 − 3w) flattens the quantile function at both ends
-    value, _ = quad(
-        lambda w: law.ppf(w**3 * (4.0 - 3.0 * w)) ** k * 12.0 * w * w * (1.0 - w), 0.0, 1.0, limit=200
-    )
+    value, _ = quad(lambda w: law.ppf(w**3 * (4.0 - 3.0 * w)) ** k * 12.0 * w * w * (1.0 - w), 0.0, 1.0, limit=200)
     assert law.moment(k) == pytest.approx(value, rel=1e-7)
 
 
@@ -147,9 +143,7 @@ def test_quantiles_invert_the_cdf_at_any_depth(depth: float, q: list[float]) -> 
     assert np.all(np.diff(log_sigma) >= 0.0)
     visible = log_sigma > -700.0
     np.testing.assert_allclose(law.cdf(np.exp(log_sigma[visible])), np.sort(q)[visible], rtol=1e-11)
-    np.testing.assert_allclose(
-        law.log_ppf(law.cdf(np.exp(log_sigma[visible]))), log_sigma[visible], atol=1e-9
-    )
+    np.testing.assert_allclose(law.log_ppf(law.cdf(np.exp(log_sigma[visible]))), log_sigma[visible], atol=1e-9)
 
 
 @pytest.mark.parametrize("law", [*map(law_at_kappa_one, DEPTHS), QuarterCircle(1.0)], ids=repr)
