@@ -62,6 +62,9 @@ def schedule(run: Run) -> Schedule:
     first = run.first_step + (run.start == "zero")
     if isinstance(run, Simulation):
         observed = run.first_step + _steps(np.array(run.times), run.dt)
+        if np.any(np.diff(observed) == 0):
+            early = run.times[int(np.argmin(np.diff(observed)))]
+            raise InvalidValue(f"times: {early:g} and the next fall on the same step of dt = {run.dt:g}")
         kept = np.arange(len(observed))
         return Schedule(first, int(observed[-1]), observed, kept)
     assert isinstance(run, Equilibrium)
@@ -88,7 +91,8 @@ def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
 def bytes_of(run: Run) -> float:
     """The memory that the arrays of a finished run take, twice: the arrays of chunks and those of the whole."""
     kept = int(np.sum(schedule(run).draws >= 0)) * run.model.size
-    return 2.0 * 8.0 * run.paths * (kept + SUMS + TALLY)
+    bins = run.bins + 2 if isinstance(run, Equilibrium) else 0
+    return 2.0 * 8.0 * (run.paths * (kept + SUMS + TALLY) + BATCHES * bins)
 
 
 def blocks_of(run: Run) -> int:

@@ -39,6 +39,9 @@ class Run(Description):
         The index of the first step, > 0 where a run continues another: it selects fresh noise.
     state, coordinates, scheme
         What is evolved, in which coordinates, by which scheme.
+    failed_fraction
+        The largest fraction of paths that may become non-finite; they are frozen, counted, and left out of all
+        statistics. More end the run.
     seed
         0 <= seed < 2^64; noise is a pure function of (seed, path, step, component).
     """
@@ -52,6 +55,7 @@ class Run(Description):
     state: State | None = None
     coordinates: Coordinates | None = None
     scheme: Scheme | None = None
+    failed_fraction: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
 
     @field_validator("start")

@@ -22,6 +22,7 @@ from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE,
 from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, STATUS, TAMED
 
 SWEPT = ("depth", "width", "size", "beta", "kappa", "clock")  # the parameters that a sweep may make a dimension
+SIZE_WITH_MIDDLE = 5  # the middle half of fewer ranks has no two gaps
 MODEL_UNITS = "units of the model (not scaled)"
 SCALED_UNITS = "units of sqrt(d/beta)"
 COORDINATES = {  # units and meaning of coordinates
@@ -149,12 +150,18 @@ def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstan
     """The result of `simulate`."""
     run = member.run
     plan = schedule(run)
-    samples = arrays["samples"]
+    samples = _without_failed(arrays["samples"], arrays["tally"])
     data = xr.merge([_states(run, samples, "time", plan.observed_steps), _sampler(run, arrays["tally"])])
     data = _labelled(data.assign_coords(parameters(run)))
     data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
     data.attrs["last_step"] = plan.last_step
     return data
+
+
+def _without_failed(values: np.ndarray, tally: np.ndarray) -> np.ndarray:
+    """The values by path, with NaN for paths that became non-finite."""
+    failed = (tally[:, STATUS] >= 0).reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(failed, np.nan, values)
 
 
 def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
@@ -163,12 +170,13 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
     assert isinstance(run, Equilibrium)
     plan = schedule(run)
     kept = plan.observed_steps[plan.draws >= 0]
-    sums = arrays["sums"] / len(plan.observed_steps)
+    sums = _without_failed(arrays["sums"], arrays["tally"]) / len(plan.observed_steps)
     paths = {"path": np.arange(run.paths)}
     size = run.model.size
     what = "x" if _is_dyson(run) else "sigma"
     orders = np.arange(1, MOMENTS + 1)
-    moments = sums[:, :MOMENTS] / size / scale(run.model) ** orders
+    with np.errstate(all="ignore"):  # at extreme β the scale's powers leave the range of numbers
+        moments = sums[:, :MOMENTS] / size / scale(run.model) ** orders
     square = "sum of x^2" if _is_dyson(run) else "Tr W^T W"
     groups = {
         "histogram": _histogram(run, arrays["counts"]),
@@ -201,7 +209,8 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
         "sampler": _sampler(run, arrays["tally"]),
     }
     if run.keep_samples:
-        groups["samples"] = _states(run, arrays["samples"], "draw", kept)
+        samples = _without_failed(arrays["samples"], arrays["tally"])
+        groups["samples"] = _states(run, samples, "draw", kept)
     spacing = {
         name: (
             "path",
@@ -209,14 +218,13 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
             {"long_name": f"time average of the mean spacing ratio in {what}, {where}", "units": "1"},
         )
         for name, row, where, least in (
-            ("ratio_middle", RATIO_MIDDLE, "middle half of the ranks", 5),
+            ("ratio_middle", RATIO_MIDDLE, "middle half of the ranks", SIZE_WITH_MIDDLE),
             ("ratio_all", RATIO_ALL, "all ranks", 3),
         )
         if size >= least
     }
     groups["spacing"] = xr.Dataset(spacing, coords=paths)
-    law = _law(run, groups["histogram"]["edges"].to_numpy())
-    return groups if law is None else groups | {"law": law}
+    return groups | {"law": _law(run, groups["histogram"]["edges"].to_numpy())}
 
 
 def _histogram(run: Equilibrium, counts: np.ndarray) -> xr.Dataset:
@@ -236,21 +244,22 @@ def _histogram(run: Equilibrium, counts: np.ndarray) -> xr.Dataset:
     return xr.Dataset(variables, coords={"batch": batch, "bin": np.arange(run.bins)})
 
 
-def _law(run: Run, edges: np.ndarray) -> xr.Dataset | None:
-    """What the law of the model says about the histogram and the trace; None where no law is known."""
+def _law(run: Run, edges: np.ndarray) -> xr.Dataset:
+    """What is known exactly about the histogram (NaN where no law is known) and the trace."""
     try:
         law = laws.of(run.model)
+        probability, edge = np.diff(law.cdf(edges)), law.support[1]
     except InvalidValue:
-        return None
+        probability, edge = np.full(len(edges) - 1, np.nan), np.nan
     trace = laws.trace(run.model)
     return xr.Dataset(
         {
             "probability": (
                 "bin",
-                np.diff(law.cdf(edges)),
+                probability,
                 {"long_name": "probability of each bin under the law as d -> infinity", "units": "1"},
             ),
-            "edge": ((), law.support[1], {"long_name": "upper end of the law's support", "units": SCALED_UNITS}),
+            "edge": ((), edge, {"long_name": "upper end of the law's support", "units": SCALED_UNITS}),
             "trace_mean": (
                 (),
                 trace.mean(),
@@ -332,8 +341,12 @@ def _combined(data: Mapping[tuple[Any, ...], xr.Dataset], dims: Sequence[str]) -
     )
 
 
-def last_state(result: xr.Dataset | xr.DataTree) -> tuple[np.ndarray, int]:
+def last_state(result: xr.Dataset | xr.DataTree, model: Model) -> tuple[np.ndarray, int]:
     """The last state of every path of a result, ascending, and the step at which a run that continues it begins."""
+    if result.attrs.get("model", model.kind) != model.kind:
+        raise InvalidValue(
+            f"start is a result of the model {result.attrs['model']!r}: it must be one of {model.kind!r}"
+        )
     data = result["samples"].to_dataset() if isinstance(result, xr.DataTree) and "samples" in result else result
     for name, axis in (
         ("singular_values", "draw"),

@@ -8,6 +8,8 @@ trace is biased by less than 1 % of its standard deviation, and the mean spacing
 import math
 from typing import TypeVar
 
+import numpy as np
+
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run
 from dlnmc.engine import check, paper_time, state_row
@@ -39,7 +41,7 @@ def default_dt(model: Model) -> float:
         return min(STEP / (model.size * max(model.kappa, 1.0)), 0.1 * STEP)
     N, kappa = model.depth, max(model.kappa, 1.0)
     law = laws.singular_values(N)
-    inner = [law.ppf(q) ** (1.0 / N) for q in (0.25, 0.75)]
+    inner = np.exp(law.log_ppf([0.25, 0.75]) / N)
     spread = (inner[1] - inner[0]) / 0.8741  # of λ between its quartiles, in units of that at depth 1
     hotter = (N + 2.0 * kappa - 1.0) / (N + 1.0)  # mean of y = σ² over that for κ = 1
     spacing = STEP / model.width * N * spread**2 * hotter ** (1.0 / N) / kappa
@@ -66,6 +68,11 @@ def completed(run: RunType) -> RunType:
     if run.start is None:
         values["start"] = "random"
     if isinstance(run, Equilibrium):
+        if isinstance(model, DeepLinearNetwork) and row.coordinates == "sigma" and model.depth > 1:
+            raise InvalidValue(
+                "coordinates = 'sigma': at depths > 1 its steps visit the neighbourhood of 0 too rarely, and averages "
+                "are wrong; use coordinates = 'lambda' for equilibrium, 'sigma' with simulate"
+            )
         if model.energy.kind == "none":
             raise InvalidValue("energy = 'none': free motion has no equilibrium; use simulate, or energy = 'quadratic'")
         if run.burn_in is None:

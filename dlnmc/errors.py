@@ -9,5 +9,9 @@ class RunFailed(RuntimeError):
     """A run that started and could not be finished. The command line ends with code 1."""
 
 
+class PathsFailed(RunFailed):
+    """A run of which too many paths became non-finite."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A run that was stopped by the user; the message says what was kept. The command line ends with code 130."""

@@ -7,6 +7,7 @@ a line with the SHA-256 of all bytes before it. xarray and other programs open s
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dlnmc.store import write_atomically
 TRAILER = b"\ndlnmc file sha256 "
 TRAILER_SIZE = len(TRAILER) + 64
 BLOCK = 2**20
+_NETCDF = threading.Lock()  # the netCDF library is not thread-safe
 
 
 def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
@@ -40,7 +42,8 @@ def _write(tree: xr.DataTree, file: Path) -> None:
         node.path: {name: _encoding(variable) for name, variable in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
     }
-    tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
+    with _NETCDF:
+        tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
     with file.open("rb+") as written:
         digest = hashlib.file_digest(written, "sha256")
         written.write(TRAILER + digest.hexdigest().encode())
@@ -59,7 +62,7 @@ def open(path: str | Path) -> xr.DataTree:
     path = Path(path)
     try:
         _check_trailer(path)
-        with xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
+        with _NETCDF, xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
             tree = xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
     except OSError as error:
         raise InvalidValue(f"{path}: {error.strerror or error}") from None

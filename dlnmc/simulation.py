@@ -24,7 +24,7 @@ from dlnmc.chunks import (
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed
 from dlnmc.descriptions import unknown_key
-from dlnmc.errors import Interrupted, InvalidValue, RunFailed
+from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.progress import Progress
@@ -47,6 +47,7 @@ def simulate(
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
     seed: int = 0,
+    failed_fraction: float = 0.0,
     threads: int | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -70,6 +71,8 @@ def simulate(
     seed
         0 <= seed < 2^64. Equal seeds give equal bits, for every number of threads; more paths leave earlier ones as
         they were.
+    failed_fraction
+        The largest fraction of paths that may become non-finite; they are frozen, counted, and left out.
     threads
         Default: one for each processor.
     progress
@@ -94,7 +97,16 @@ def simulate(
         "dt": dt,
         "times": times,
     }
-    member = prepared(Simulation, settings, start, state=state, coordinates=coordinates, scheme=scheme, seed=seed)
+    member = prepared(
+        Simulation,
+        settings,
+        start,
+        state=state,
+        coordinates=coordinates,
+        scheme=scheme,
+        seed=seed,
+        failed_fraction=failed_fraction,
+    )
     began = time.time()
     (arrays,) = execute([member], threads=threads, progress=progress)
     return dataset.simulation_dataset(member, arrays, dataset.Circumstances(began, thread_count(threads)))
@@ -116,6 +128,7 @@ def equilibrium(
     coordinates: str | None = None,
     scheme: str | None = None,
     seed: int = 0,
+    failed_fraction: float = 0.0,
     threads: int | None = None,
     progress: bool = False,
 ) -> xr.DataTree:
@@ -148,6 +161,7 @@ def equilibrium(
         state=state,
         coordinates=coordinates,
         scheme=scheme,
+        failed_fraction=failed_fraction,
     )
     began = time.time()
     (arrays,) = execute([member], threads=threads, progress=progress)
@@ -201,8 +215,7 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
         check_start(run)
         return Member(run)
     if isinstance(start, xr.Dataset | xr.DataTree):
-        start, first_step = dataset.last_state(start)
-        values["first_step"] = first_step
+        start, values["first_step"] = dataset.last_state(start, cls(**values).model)
     run = cls(**values, start="given")
     given = checked_array(start, run)
     return Member(completed(run.changed(start_digest=digest(given))), given)
@@ -242,10 +255,14 @@ def execute(
                 finished,
                 bar.show,
             )
+            _refuse_failed_paths(members, results)
         except KeyboardInterrupt:
             kept = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
             raise Interrupted(f"interrupted: {len(results)} of {len(chunks)} chunks were done; {kept}") from None
-    _refuse_failed_paths(members, results)
+        except PathsFailed:
+            if store is not None:
+                store.remove()  # the same run would fail in the same way
+            raise
     joined = []
     for index, member in enumerate(members):
         own = [chunk for chunk in chunks if chunk.member == index]
@@ -264,19 +281,21 @@ def _refuse_more_than_memory(members: Sequence[Member]) -> None:
 
 
 def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arrays]) -> None:
-    """Raise RunFailed if a path became non-finite: how many so far, the first of them, and what to change."""
-    failed = [
-        (chunk, chunk.first_block * WIDTH + int(row), int(results[chunk]["tally"][row, STATUS]))
-        for chunk in sorted(results)
-        for row in np.flatnonzero(results[chunk]["tally"][:, STATUS] >= 0)
-    ]
-    if failed:
-        chunk, path, step = failed[0]
-        run, done = members[chunk.member].run, sum(len(arrays["tally"]) for arrays in results.values())
-        raise RunFailed(
-            f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
-            f"(dt = {run.dt:g}, {_parameters(run)}); take a smaller dt, or a start nearer to equilibrium"
-        )
+    """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
+    for index, member in enumerate(members):
+        run, own = member.run, {chunk: arrays for chunk, arrays in results.items() if chunk.member == index}
+        failed = [
+            (chunk.first_block * WIDTH + int(row), int(own[chunk]["tally"][row, STATUS]))
+            for chunk in sorted(own)
+            for row in np.flatnonzero(own[chunk]["tally"][:, STATUS] >= 0)
+        ]
+        if len(failed) > run.failed_fraction * run.paths:
+            done, (path, step) = sum(len(arrays["tally"]) for arrays in own.values()), failed[0]
+            raise PathsFailed(
+                f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
+                f"(dt = {run.dt:g}, {_parameters(run)}); take a smaller dt, or a start nearer to equilibrium, or allow "
+                f"more by failed_fraction = {run.failed_fraction:g}"
+            )
 
 
 def _parameters(run: Run) -> str:

@@ -21,7 +21,10 @@ class Estimate(NamedTuple):
 
 
 def mean_over_paths(values: Floats) -> Estimate:
-    """The mean of one number per path."""
+    """The mean of one number per path; paths with NaN, which failed, are left out."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return Estimate(np.nan, np.nan)
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
     return Estimate(float(np.mean(values)), error)
 
@@ -32,6 +35,7 @@ def kolmogorov_distance(samples: Floats, law: Law, batches: int = 64) -> Estimat
     `samples` has shape (path, anything). The value is exact for the pooled samples; its error is a bootstrap over
     `batches` groups of paths, of distribution functions on a grid of the law's quantiles.
     """
+    samples = samples[np.isfinite(samples.reshape(len(samples), -1)).all(axis=1)]  # without paths that failed
     pooled = np.sort(samples, axis=None)
     probability = law.cdf(pooled)
     rank = np.arange(len(pooled)) / len(pooled)

@@ -5,11 +5,11 @@ written under a temporary name and renamed, so that one that exists is complete;
 again.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +24,7 @@ from dlnmc.chunks import Arrays, Chunk, Member
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 
+MANIFEST = "manifest.json"
 MAGIC = b"dlnmc chunk 1 sha256 "
 
 
@@ -63,11 +64,6 @@ def identity(members: Sequence[Member]) -> dict[str, Any]:
     }
 
 
-def runs_hash(members: Sequence[Member]) -> str:
-    """The SHA-256 of the descriptions of the runs."""
-    return hashlib.sha256("\n".join(member.run.to_json() for member in members).encode()).hexdigest()
-
-
 def differences(found: Any, wanted: Any, where: str = "") -> list[str]:
     """The places in which two nested structures of dicts, lists and plain values differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
@@ -85,6 +81,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 20 else text[:17] + "..."
 
 
+def remove_parts(directory: Path) -> None:
+    """Delete what a store keeps in a folder, and the folder if nothing else is in it."""
+    for pattern in ("member-*.chunk", MANIFEST, ".*.tmp"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+
+
 class ChunkStore:
     """The chunk files of one result; made for the members that it will hold."""
 
@@ -94,7 +99,7 @@ class ChunkStore:
             self.remove()
         wanted = identity(members)
         self._seal = json.dumps(wanted).encode()
-        manifest = directory / "manifest.json"
+        manifest = directory / MANIFEST
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not manifest.exists():
@@ -142,5 +147,5 @@ class ChunkStore:
             return dict(archive)
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Delete the chunk files, the manifest, and the folder if nothing else is in it."""
+        remove_parts(self.directory)

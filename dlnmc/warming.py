@@ -6,7 +6,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from dlnmc.chunks import Chunk, Member, run_chunk
-from dlnmc.config import Equilibrium, Run, Simulation
+from dlnmc.config import Run, Simulation
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, STATES
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -15,7 +15,7 @@ SMALL: dict[type, Model] = {
     DeepLinearNetwork: DeepLinearNetwork(width=2, depth=2.0, beta=2.0),
     DysonBrownianMotion: DysonBrownianMotion(size=2, beta=2.0),
 }
-SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "burn_in": 0.0, "duration": 1e-3, "observations": 1}
+SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "times": (2e-3,)}
 
 
 def runs() -> Iterator[Run]:
@@ -24,9 +24,8 @@ def runs() -> Iterator[Run]:
         for name, scheme in SCHEMES.items():
             if row.additive_noise or not scheme.needs_additive_noise:
                 choice: dict[str, Any] = {"state": row.state, "coordinates": row.coordinates, "scheme": name}
-                yield Equilibrium(model=SMALL[row.model], **choice, **SHORT)
-    dyson = SMALL[DysonBrownianMotion]
-    yield Simulation(model=dyson, paths=1, dt=1e-3, times=(2e-3,), start="zero", scheme="euler_maruyama")
+                yield Simulation(model=SMALL[row.model], **choice, **SHORT)
+    yield Simulation(model=SMALL[DysonBrownianMotion], start="zero", scheme="euler_maruyama", **SHORT)
 
 
 def warm_up(progress: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import dlnmc
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc.simulation import execute, prepared
 from dlnmc_kernels.jit import source_hash
+
+# Started in the background, a shell's child ignores Ctrl-C, and so would every process that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 DYSON = dlnmc.DysonBrownianMotion(size=5, beta=3.0)

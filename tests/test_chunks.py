@@ -139,7 +139,8 @@ def member_and_reference(request, member, arrays_of):
     if request.param == "dyson":
         run = member(dlnmc.DysonBrownianMotion(size=5, beta=3.0), paths=85)
     else:
-        run = member(coordinates=request.param, paths=85, observations=8)
+        model = dlnmc.DeepLinearNetwork(width=5, depth=2.0 if request.param == "lambda" else 1.0, beta=3.0)
+        run = member(model, coordinates=request.param, paths=85, observations=8)
     return run, arrays_of(run)
 
 

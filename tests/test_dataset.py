@@ -244,10 +244,13 @@ def test_the_group_of_the_law_is_the_law(network_tree):
     assert float(data.trace_mean) == pytest.approx(laws.trace(NETWORK).mean())
 
 
-def test_without_a_law_there_is_no_such_group():
-    tree = dlnmc.equilibrium(NETWORK.changed(kappa=0.7), **SHORT)
-    assert "law" not in tree.children
-    assert set(tree.children) == GROUPS - {"law"}
+def test_what_is_not_known_of_the_law_is_nan_and_the_trace_is_known():
+    model = NETWORK.changed(kappa=0.7)
+    tree = dlnmc.equilibrium(model, **SHORT)
+    assert set(tree.children) == GROUPS
+    assert np.isnan(tree["law/probability"]).all()
+    assert np.isnan(tree["law/edge"])
+    assert tree["law/trace_mean"] == dlnmc.laws.trace(model).mean()
     assert "samples" not in dlnmc.equilibrium(NETWORK, keep_samples=False, **SHORT).children
 
 
@@ -298,20 +301,19 @@ def test_the_order_of_models_does_not_change_the_place_of_members():
 
 
 def test_what_only_some_members_have_is_not_passed_off_as_all():
-    """A law is known for κ = 1, not for 0.7: the sweep has no such group."""
+    """A law is known for κ = 1, not for 0.7."""
     tree = dlnmc.sweep([NETWORK, NETWORK.changed(kappa=0.7)], **SHORT)
-    assert "law" not in tree.children
-    assert set(tree.children) == GROUPS - {"law"}
+    assert np.isnan(tree["law/edge"].sel(kappa=[0.7, 1.0])).values.tolist() == [True, False]
 
 
 # --- the last state ---------------------------------------------------------------------------------------------------
 
 
 def test_the_last_state_ascends_and_knows_its_step(tree, network_paths, refused):
-    values, step = dataset.last_state(tree)
+    values, step = dataset.last_state(tree, dataset.model_of(tree))
     assert np.array_equal(values, values_of(tree)[0][:, -1])
     assert step == tree.attrs["last_step"] + 1 == 14
-    values, step = dataset.last_state(network_paths)
+    values, step = dataset.last_state(network_paths, dataset.model_of(network_paths))
     assert np.array_equal(values, network_paths.singular_values[:, -1, ::-1])
     assert step == 11
-    refused(lambda: dataset.last_state(xr.Dataset()), "start", "keep_samples")
+    refused(lambda: dataset.last_state(xr.Dataset(), NETWORK), "start", "keep_samples")

@@ -305,3 +305,23 @@ def test_the_hash_of_the_contents_is_of_contents_alone(saved, network_tree):
     other = network_tree.copy(deep=True)
     other["moments"]["trace"][0] = np.nextafter(float(other["moments"]["trace"][0]), 99)
     assert files.content_hash(other) != files.content_hash(network_tree)
+
+
+def test_files_are_written_and_read_from_several_threads(tmp_path):
+    """In a process of its own: without a lock the netCDF library crashes it."""
+    script = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import xarray as xr
+from dlnmc import files
+
+def again(path):
+    for _ in range(15):
+        files.save(xr.Dataset({"a": ("x", [1.0, 2.0])}), path)
+        files.open(path)
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(again, [f"{sys.argv[1]}/{i}.nc" for i in range(4)]))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -282,6 +282,7 @@ def test_the_digest_notices_every_field():
         "paths": 9, "dt": math.nextafter(0.1, 1), "start": "law", "start_digest": "0", "first_step": 1,
         "state": "singular_values", "coordinates": "sigma", "scheme": "milstein", "seed": 1, "burn_in": 1.0,
         "duration": 1.0, "draws": 2, "observations": 64, "bins": 8, "keep_samples": False,
+        "failed_fraction": 0.1,
     }  # fmt: skip
     assert set(changes) == set(Equilibrium.model_fields) - {"model", "kind"}
     runs = [base, *(base.changed(**{name: value}) for name, value in changes.items())]

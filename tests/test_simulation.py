@@ -506,3 +506,28 @@ def test_progress_is_shown_only_when_asked_for(capfd):
     assert capfd.readouterr().err == ""
     simulated(progress=True)
     assert "100%" in capfd.readouterr().err
+
+
+def test_paths_that_may_fail_are_counted_and_left_out():
+    """From 1e300 a confined particle leaves the numbers at step 8 of dt = 10; 1 of 21 paths is below 10 %."""
+    start = np.tile([-1.0, 0.5, 1.0], (21, 1))
+    start[13, 2] = 1e300
+    settings = {"paths": 21, "start": start, "dt": 10.0, "times": [200.0], "threads": 1}
+    model = dlnmc.DysonBrownianMotion(size=3, beta=3.0)
+    result = simulated(model, **settings, failed_fraction=0.1)
+    assert np.flatnonzero(result.status).tolist() == [13]
+    assert result.failed_step[13] == 8
+    assert np.flatnonzero(np.isnan(result.eigenvalues).any(["time", "component"])).tolist() == [13]
+
+
+def test_an_equilibrium_in_sigma_is_refused_beyond_depth_1(refused):
+    refused(lambda: dlnmc.equilibrium(NETWORK, paths=8, coordinates="sigma"), "coordinates = 'sigma'", "'lambda'")
+
+
+def test_times_on_the_same_step_are_refused(refused):
+    refused(lambda: simulated(NETWORK, paths=8, dt=0.1, times=[0.01, 0.02]), "times", "0.01", "dt = 0.1")
+
+
+def test_a_result_of_another_model_is_no_start(refused):
+    paths = simulated(NETWORK, paths=8, dt=0.1, times=[0.1])
+    refused(lambda: simulated(DYSON, paths=8, dt=0.1, times=[0.1], start=paths), "start", "deep_linear_network")

@@ -382,3 +382,18 @@ def test_a_study_that_is_interrupted_terminated_and_killed_gives_the_same_bits(t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
     uninterrupted = dlnmc.study(tmp_path / "long.toml", tmp_path / "reference.nc", threads=2, progress=False)
     same_data(dlnmc.open(tmp_path / "out.nc"), uninterrupted)
+
+
+def test_a_result_of_other_kernels_is_not_taken_for_complete(tiny, refused):
+    tree = tiny()
+    identity = json.loads(tree.attrs["identity"]) | {"kernels": "0" * 64}
+    tree.attrs["identity"] = json.dumps(identity)
+    dlnmc.save(tree, "out.nc")
+    refused(tiny, "other settings", "kernels", "--fresh")
+
+
+def test_starting_over_leaves_folders_of_others_alone(tiny, tmp_path):
+    (tmp_path / "out.parts").mkdir()
+    (tmp_path / "out.parts" / "thesis.txt").write_text("mine")
+    tiny(fresh=True)
+    assert (tmp_path / "out.parts" / "thesis.txt").read_text() == "mine"

@@ -112,16 +112,16 @@ class SingularValueLaw(Law):
         return _between(self._log_ppf, q, (0.0, 1.0), at_ends=ends, outside=ends)
 
 
-def check_positive(name: str, value: float) -> float:
+def check_positive(name: str, value: Any) -> float:
     """`value` as a float; ValueError quoting it unless 0 < value < inf."""
-    if not 0.0 < value < math.inf:
+    if not isinstance(value, int | float | np.number) or not 0.0 < value < math.inf:
         raise InvalidValue(f"{name} must be a finite number > 0, got {value!r}")
     return float(value)
 
 
-def check_depth(depth: float) -> float:
+def check_depth(depth: Any) -> float:
     """`depth` as a float; ValueError quoting it unless 1 ≤ depth ≤ inf."""
-    if not depth >= 1.0:
+    if not isinstance(depth, int | float | np.number) or not depth >= 1.0:
         raise InvalidValue(f"depth must be a number >= 1 or inf, got {depth!r}")
     return float(depth)
 

@@ -6,7 +6,6 @@ package; no code is ever imported from a study file.
 
 import itertools
 import json
-import shutil
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from dlnmc.errors import InvalidValue
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc.simulation import execute, member_seed, prepared
-from dlnmc.store import runs_hash
+from dlnmc.store import differences, identity, remove_parts
 from dlnmc.studies import semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
@@ -149,7 +148,7 @@ def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
+        value = _number_or_text(text)
     keys = known_keys(tables)
     section, dot, name = key.strip().partition(".")
     if not dot:
@@ -157,6 +156,14 @@ def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
     if section not in keys or name not in keys[section]:
         raise InvalidValue("--set: " + unknown_key(key, [f"{s}.{k}" for s in SECTIONS for k in keys[s]]))
     tables.setdefault(section, {})[name] = value
+
+
+def _number_or_text(text: str) -> float | str:
+    """`.5` and `1.` are no numbers in TOML, but to everybody else."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def known_keys(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -203,25 +210,27 @@ def study(
     path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
     if path.is_dir() or path.suffix == ".parts":
         raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
-    parts = path.with_suffix(".parts")
+    parts = path.with_name(path.name.removesuffix(".nc") + ".parts")
     config = json.loads(plan.to_json())
     if path.exists() and not fresh:
         return _complete_result(path, members, plan)
     began = time.time()
     results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
     tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)), config)
-    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "runs_hash": runs_hash(members)}
+    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "identity": json.dumps(identity(members))}
     files.save(tree, path)
-    shutil.rmtree(parts, ignore_errors=True)
+    remove_parts(parts)
     return tree
 
 
 def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
     found = files.open(path)
-    if found.attrs.get("runs_hash") != runs_hash(members):
+    differing = differences(_json(found, "identity"), identity(members))
+    if differing:
         raise InvalidValue(
-            f"{path}: holds the result of other settings; choose another output, or start over (--fresh)"
+            f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
+            "(--fresh)"
         )
     if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
         found.attrs |= {"config": plan.to_json(), "title": getattr(plan.settings(), "title", plan.name)}
@@ -229,12 +238,12 @@ def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.D
     return found
 
 
-def rows(tree: xr.DataTree) -> list[dict[str, Any]]:
+def rows(tree: Any) -> list[dict[str, Any]]:
     """The table of a result: one row for each member."""
-    if "moments" not in tree.children:
+    if not isinstance(tree, xr.DataTree) or "moments" not in tree.children:
         raise InvalidValue("there is a table of an equilibrium only: the result has no group moments")
     found = list(KINDS[_settings(tree).kind].rows(tree, _settings(tree)))
-    config = _config(tree)
+    config = _json(tree, "config")
     if not {"model", "run", "study"} <= set(config):
         return found
     points = [{key: value for key, value in model if key in dataset.SWEPT} for model in load(config).models()]
@@ -246,17 +255,18 @@ def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
     return list(KINDS[_settings(tree).kind].verdicts(rows(tree), _settings(tree)))
 
 
-def _config(tree: xr.DataTree) -> dict[str, Any]:
+def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:
+    """An attribute of a result that holds an object as JSON; empty where it is none."""
     try:
-        config = json.loads(tree.attrs.get("config", "{}"))
-    except ValueError as error:
-        raise InvalidValue(f"the result's attribute config is not JSON ({error})") from None
-    return config if isinstance(config, dict) else {}
+        value = json.loads(tree.attrs.get(name, "{}"))
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"the result's attribute {name} is not JSON ({error})") from None
+    return value if isinstance(value, dict) else {}
 
 
 def _settings(tree: xr.DataTree) -> Any:
     """The `[study]` settings of a result; those of the semicircle study where it was made without one."""
-    table = _config(tree).get("study", {})
+    table = _json(tree, "config").get("study", {})
     if not isinstance(table, dict):
         raise InvalidValue(f"the result's configuration has study = {table!r}: it must be a table")
     return settings_of(table)

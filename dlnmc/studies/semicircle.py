@@ -79,11 +79,10 @@ def _row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
     trace = mean_over_paths(member["moments"]["trace"].to_numpy())
     exact = laws.trace(reference).mean()
     row["trace_ratio"], row["trace_error"] = trace.value / exact, trace.error / exact
-    if "ratio_middle" in member["spacing"]:
+    row["spacing_ratio"] = row["spacing_error"] = None
+    if model.size >= dataset.SIZE_WITH_MIDDLE:
         row["spacing_ratio"], row["spacing_error"] = mean_over_paths(member["spacing"]["ratio_middle"].to_numpy())
-    else:
-        row["spacing_ratio"] = row["spacing_error"] = None
-    row["edge"] = float(np.mean(member["extremes"]["largest"].to_numpy())) / scale(model)
+    row["edge"] = mean_over_paths(member["extremes"]["largest"].to_numpy()).value / scale(model)
     row["edge_law"] = None if law is None else law.support[1]
     row["failed_paths"] = int(np.sum(member["sampler"]["status"].to_numpy() != 0))
     return row
