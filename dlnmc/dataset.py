@@ -16,7 +16,7 @@ from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc.models import MODELS, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST
 from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, STATUS, TAMED
@@ -70,14 +70,13 @@ def _states(run: Run, samples: np.ndarray, dim: str, steps: np.ndarray) -> xr.Da
     """The kept states: rank 1 is the largest singular value; eigenvalues ascend."""
     assert run.dt is not None
     if _is_dyson(run):
-        name, component, labels = "eigenvalues", "component", np.arange(1, run.model.size + 1)
+        name, component, long_name = "eigenvalues", "component", "eigenvalues, ascending"
     else:
-        name, component, labels = "singular_values", "rank", np.arange(1, run.model.size + 1)
+        name, component, long_name = "singular_values", "rank", "singular values of W, rank 1 the largest"
         samples = samples[..., ::-1]
-    long_name = "eigenvalues, ascending" if _is_dyson(run) else "singular values of W, rank 1 the largest"
     times = (steps - run.first_step) * run.dt
     time_attrs = {"long_name": "time since the start", "units": f"time in the model's clock ({_clock(run)})"}
-    coords: dict[str, Any] = {"path": np.arange(run.paths), component: labels}
+    coords: dict[str, Any] = {"path": np.arange(run.paths), component: np.arange(1, run.model.size + 1)}
     if dim == "time":
         coords["time"] = ("time", times, time_attrs)
     else:
@@ -283,9 +282,7 @@ def equilibrium_tree(member: Member, arrays: Arrays, circumstances: Circumstance
     return tree
 
 
-def sweep_tree(
-    members: Sequence[Member], results: Sequence[Arrays], circumstances: Circumstances, config: Any = None
-) -> xr.DataTree:
+def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstances: Circumstances) -> xr.DataTree:
     """The results of several runs, with a dimension for every parameter that differs."""
     dims = swept_dimensions([member.run for member in members])
     each: dict[str, dict[tuple[Any, ...], xr.Dataset]] = {}
@@ -300,10 +297,9 @@ def sweep_tree(
         )
         for name, group in ({"/": own} | _groups(member, arrays)).items():
             each.setdefault(name, {})[at] = group.assign_coords(fixed)
-    complete = {name: data for name, data in each.items() if len(data) == len(members)}
-    tree = xr.DataTree.from_dict({name: _labelled(_combined(data, dims)) for name, data in complete.items()})
+    tree = xr.DataTree.from_dict({name: _labelled(_combined(data, dims)) for name, data in each.items()})
     first = members[0].run
-    stored = [json.loads(member.run.to_json()) for member in members] if config is None else config
+    stored = [json.loads(member.run.to_json()) for member in members]
     tree.attrs = _provenance(first, circumstances, "Equilibria of " + type(first.model).__name__, stored)
     del tree.attrs["dt"]
     return tree
@@ -370,11 +366,21 @@ def members(tree: xr.DataTree) -> Iterator[xr.DataTree]:
         yield tree.isel(dict(zip(dims, (int(i) for i in index), strict=True)))
 
 
-def model_of(member: xr.DataTree) -> Model:
-    """The model of a single run, from its coordinates and attributes."""
-    classes: dict[str, type[Model]] = {"deep_linear_network": DeepLinearNetwork, "dyson": DysonBrownianMotion}
-    cls = classes.get(member.attrs.get("model", ""))
+def model_of(result: xr.Dataset | xr.DataTree, attrs: Mapping[Any, Any] | None = None) -> Model:
+    """The model of a single run, from its coordinates and its attributes, or those of the root that it comes from."""
+    attrs = result.attrs if attrs is None else attrs
+    cls = MODELS.get(attrs.get("model", ""))
     if cls is None:
-        raise InvalidValue(f"the result's attribute model = {member.attrs.get('model')!r}: not a model of dlnmc")
-    values = {name: member.coords[name].item() for name in cls.model_fields if name in member.coords}
-    return cls(**values, energy=member.attrs.get("energy", "quadratic"))
+        raise InvalidValue(f"the result's attribute model = {attrs.get('model')!r}: not a model of dlnmc")
+    values = {name: result.coords[name].item() for name in cls.model_fields if name in result.coords}
+    energies = _energies(json.loads(attrs.get("config", "{}")))
+    return cls(**values, **({"energy": energies[0]} if energies else {}))
+
+
+def _energies(config: Any) -> list[Any]:
+    """All energies in a configuration, however deep: that of a run, of several runs, or of a study."""
+    if isinstance(config, list):
+        return [energy for value in config for energy in _energies(value)]
+    if not isinstance(config, Mapping):
+        return []
+    return [config["energy"]] if "energy" in config else _energies(list(config.values()))

@@ -102,3 +102,7 @@ class DysonBrownianMotion(Description):
 
 
 Model = Annotated[DeepLinearNetwork | DysonBrownianMotion, Field(discriminator="kind")]
+MODELS: dict[str, type[DeepLinearNetwork | DysonBrownianMotion]] = {  # by kind
+    "deep_linear_network": DeepLinearNetwork,
+    "dyson": DysonBrownianMotion,
+}

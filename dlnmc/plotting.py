@@ -18,9 +18,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from dlnmc import laws
+from dlnmc import dataset, laws
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc.store import write_atomically
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-AnyModel = DeepLinearNetwork | DysonBrownianMotion
 
 BLUE, VERMILION, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"  # Okabe and Ito (2008)
 GREY, DASHED = "#555555", (0, (4, 3))
@@ -184,24 +183,7 @@ def _notebook_png(figure: "Figure") -> tuple[bytes, dict[str, int]]:
 # ---------------------------------------------------------------- words
 
 
-def _model(data: xr.Dataset, attrs: Mapping[Any, Any]) -> AnyModel:
-    """The model that a result is of, from its coordinates and the energy in its configuration."""
-    cls = DysonBrownianMotion if "size" in data.coords else DeepLinearNetwork
-    values = {name: data[name].item() for name in cls.model_fields if name in data.coords}
-    energies = _energies(json.loads(attrs.get("config", "{}")))
-    return cls(**values, **({"energy": energies[0]} if energies else {}))
-
-
-def _energies(config: Any) -> list[Any]:
-    """All energies in a configuration, however deep."""
-    if isinstance(config, list):
-        return [energy for value in config for energy in _energies(value)]
-    if not isinstance(config, Mapping):
-        return []
-    return [config["energy"]] if "energy" in config else _energies(list(config.values()))
-
-
-def _known_law(model: AnyModel) -> laws.Law | None:
+def _known_law(model: Model) -> laws.Law | None:
     try:
         return laws.of(model)
     except InvalidValue:
@@ -213,7 +195,7 @@ def _words(name: str, value: Any) -> str:
     return f"{SYMBOLS[name]} = {text}" if name in SYMBOLS else f"{name} {text}"
 
 
-def _title(data: xr.Dataset, what: str, model: AnyModel, paths: int) -> str:
+def _title(data: xr.Dataset, what: str, model: Model, paths: int) -> str:
     """The kind of model; then the parameters that all members share, and the number of paths."""
     shared = [_words(name, data[name].item()) for name in SYMBOLS if name in data.coords and data[name].ndim == 0]
     free = "free " if model.energy.kind == "none" else ""
@@ -248,7 +230,7 @@ def _draw_equilibrium(tree: xr.DataTree) -> "Figure":
         dims, lengths = dims[::-1], lengths[::-1]
     members = [histogram.isel(dict(zip(dims, at, strict=True))) for at in product(*map(range, lengths))]
     merged = max(_merging(member) for member in members)
-    models = [_model(member, tree.attrs) for member in members]
+    models = [dataset.model_of(member, tree.attrs) for member in members]
     panels = [_member_panel(*pair, dims, merged) for pair in zip(members, models, strict=True)]
     title = _title(histogram, "Equilibrium", models[0], tree["sampler"].sizes["path"])
     columns = lengths[1] if len(dims) == 2 else {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
@@ -256,7 +238,7 @@ def _draw_equilibrium(tree: xr.DataTree) -> "Figure":
     return _draw_panels(panels, columns, title, _value_label(histogram), errors)
 
 
-def _member_panel(member: xr.Dataset, model: AnyModel, dims: Sequence[str], merged: int) -> Panel:
+def _member_panel(member: xr.Dataset, model: Model, dims: Sequence[str], merged: int) -> Panel:
     title = ", ".join(_words(dim, member[dim].item()) for dim in dims if dim in member.coords)
     edges, counts, samples = _counted(member, merged)
     return _panel(title, edges, _density(edges, counts, samples), _known_law(model))
@@ -448,7 +430,7 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
     """A few paths over time, beside the density at the last time on the same axis."""
     from matplotlib.figure import Figure
 
-    model = _model(data, data.attrs)
+    model = dataset.model_of(data, data.attrs)
     name = "eigenvalues" if "eigenvalues" in data else "singular_values"
     component = "component" if "component" in data[name].dims else "rank"
     values = data[name].transpose("path", "time", component).to_numpy() * math.sqrt(model.beta / model.size)
@@ -488,7 +470,7 @@ def _draw_paths(ax: "Axes", times: Floats, values: Floats, names: NDArray[Any]) 
     ax.set_xlim(times[0], times[-1])
 
 
-def _draw_edges(ax: "Axes", times: Floats, model: AnyModel, from_zero: bool) -> None:
+def _draw_edges(ax: "Axes", times: Floats, model: Model, from_zero: bool) -> None:
     """The ends of the law's support over time."""
     shown = times[np.unique(np.linspace(0, len(times) - 1, 400).astype(int))]
     known = [_law_at(model, from_zero, float(time)) for time in shown]
@@ -499,7 +481,7 @@ def _draw_edges(ax: "Axes", times: Floats, model: AnyModel, from_zero: bool) -> 
             line.set_label("edge of the law")
 
 
-def _law_at(model: AnyModel, from_zero: bool, time: float) -> laws.Law | None:
+def _law_at(model: Model, from_zero: bool, time: float) -> laws.Law | None:
     """The law at a time where it is known, which is after a start of Dyson's from 0; else that of the equilibrium."""
     if not from_zero:
         return _known_law(model)
@@ -507,7 +489,7 @@ def _law_at(model: AnyModel, from_zero: bool, time: float) -> laws.Law | None:
     return laws.Semicircle(2.0 * math.sqrt(growth)) if growth > 0.0 else None
 
 
-def _last_panel(values: Floats, time: float, model: AnyModel, from_zero: bool) -> Panel:
+def _last_panel(values: Floats, time: float, model: Model, from_zero: bool) -> Panel:
     """The density of (path, component) at a time; its error from independent paths."""
     values = values[np.isfinite(values).all(axis=1)]
     if not values.size:

@@ -62,9 +62,9 @@ def simulate(
     times
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
-        None (random: one component in each of d equal cells), "law" (the quantiles of the equilibrium law), "zero"
-        (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), or an earlier result, which
-        is continued from its last state with fresh noise.
+        None (random: one value between each two quantiles of a similar law), "law" (the quantiles of the equilibrium
+        law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), or an earlier
+        result, which is continued from its last state with fresh noise.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma"; schemes
         "euler_maruyama", "milstein", "leimkuhler_matthews" (additive noise).
@@ -91,15 +91,9 @@ def simulate(
     RunFailed
         A path became non-finite; the message says which, when, and what to change.
     """
-    settings = {
-        "model": model,
-        "paths": paths,
-        "dt": dt,
-        "times": times,
-    }
     member = prepared(
         Simulation,
-        settings,
+        {"model": model, "paths": paths, "dt": dt, "times": times},
         start,
         state=state,
         coordinates=coordinates,
@@ -141,7 +135,7 @@ def equilibrium(
     Returns
     -------
     xarray.DataTree
-        Groups `samples`, `histogram`, `moments`, `spacing`, `extremes`, `sampler`, and `law` where the law is known.
+        Groups `samples`, `histogram`, `moments`, `spacing`, `extremes`, `sampler`, and `law`.
     """
     member = prepared(
         Equilibrium,
@@ -184,15 +178,21 @@ def sweep(
     if unknown := sorted(set(settings) - set(run_settings(Equilibrium))):
         raise InvalidValue(unknown_key(unknown[0], run_settings(Equilibrium)))
     start = settings.pop("start", None)
-    seed = settings.pop("seed", 0)
-    members = []
-    for index, model in enumerate(models):
-        values = {"model": model, "seed": seed if common_noise or index == 0 else member_seed(seed, index)}
-        members.append(prepared(Equilibrium, settings | values, start))
-    dataset.swept_dimensions([member.run for member in members])
+    members = sweep_members(models, settings, start, common_noise)
     began = time.time()
     results = execute(members, threads=threads, progress=progress)
     return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
+
+
+def sweep_members(models: Sequence[Model], settings: dict[str, Any], start: Start, common_noise: bool) -> list[Member]:
+    """The complete runs of a sweep, one for each model, with distinct or common noise. They must form a grid."""
+    seed = settings.get("seed", 0)
+    members = []
+    for index, model in enumerate(models):  # the first validates the seed, before others are derived from it
+        own = seed if common_noise else member_seed(seed, index)
+        members.append(prepared(Equilibrium, settings | {"model": model, "seed": own}, start))
+    dataset.swept_dimensions([member.run for member in members])
+    return members
 
 
 def member_seed(seed: int, index: int) -> int:
@@ -204,9 +204,6 @@ def member_seed(seed: int, index: int) -> int:
 
 def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional: Any) -> Member:
     """The complete description of a run and its start values."""
-    unknown = sorted(set(settings) - set(cls.model_fields))
-    if unknown:
-        raise InvalidValue(unknown_key(unknown[0], run_settings(cls)))
     values = settings | {name: value for name, value in optional.items() if value is not None}
     if start is None:
         start = values.pop("start", None)
@@ -237,7 +234,8 @@ def execute(
     results: dict[Chunk, Arrays] = {}
     if store is not None:
         results = {chunk: arrays for chunk in chunks if (arrays := store.load(chunk)) is not None}
-    costs = {chunk: work_of_block(members[chunk.member].run) * chunk.blocks for chunk in chunks}
+    work = [work_of_block(member.run) for member in members]
+    costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
     with Progress(sum(costs.values()), progress, "sampling") as bar:
         bar.advance(sum(costs[chunk] for chunk in results))
 
@@ -245,7 +243,8 @@ def execute(
             if store is not None:
                 store.save(chunk, arrays)
             results[chunk] = arrays
-            _refuse_failed_paths(members, results)
+            if np.any(arrays["tally"][:, STATUS] >= 0):
+                _refuse_failed_paths(members, results)
 
         try:
             run_in_threads(

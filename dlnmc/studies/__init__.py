@@ -22,16 +22,12 @@ from dlnmc.config import Equilibrium, run_settings
 from dlnmc.descriptions import Description, unknown_key
 from dlnmc.errors import InvalidValue
 from dlnmc.executors import thread_count
-from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
-from dlnmc.simulation import execute, member_seed, prepared
+from dlnmc.models import MODELS, DeepLinearNetwork
+from dlnmc.simulation import execute, sweep_members
 from dlnmc.store import differences, identity, remove_parts
 from dlnmc.studies import semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
-MODELS: dict[str, type[DeepLinearNetwork | DysonBrownianMotion]] = {
-    "deep_linear_network": DeepLinearNetwork,
-    "dyson": DysonBrownianMotion,
-}
 SECTIONS = ("model", "run", "study")
 
 
@@ -47,6 +43,10 @@ class Study(Description):
         """The validated `[study]` table."""
         return settings_of(self.study)
 
+    def attributes(self) -> dict[str, str]:
+        """The attributes by which a result says what it is the result of."""
+        return {"config": self.to_json(), "title": self.settings().title}
+
     def members(self) -> list[Member]:
         """The complete runs of the study, one for each point of the sweep."""
         run = dict(self.run)
@@ -57,12 +57,7 @@ class Study(Description):
         for key in run:
             if key not in known:
                 raise InvalidValue("run: " + unknown_key(key, [*known, "common_noise"]))
-        seed = run.pop("seed", 0)
-        members = []
-        for index, model in enumerate(self.models()):
-            own = seed if common else member_seed(seed, index)
-            members.append(prepared(Equilibrium, {"model": model, "seed": own, **run}, None))
-        dataset.swept_dimensions([member.run for member in members])
+        members = sweep_members(self.models(), run, None, common)
         KINDS[self.settings().kind].check(self.settings(), len(members))
         return members
 
@@ -211,13 +206,12 @@ def study(
     if path.is_dir() or path.suffix == ".parts":
         raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
     parts = path.with_name(path.name.removesuffix(".nc") + ".parts")
-    config = json.loads(plan.to_json())
     if path.exists() and not fresh:
         return _complete_result(path, members, plan)
     began = time.time()
     results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
-    tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)), config)
-    tree.attrs |= {"title": getattr(plan.settings(), "title", plan.name), "identity": json.dumps(identity(members))}
+    tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
+    tree.attrs |= plan.attributes() | {"identity": json.dumps(identity(members))}
     files.save(tree, path)
     remove_parts(parts)
     return tree
@@ -233,7 +227,7 @@ def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.D
             "(--fresh)"
         )
     if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
-        found.attrs |= {"config": plan.to_json(), "title": getattr(plan.settings(), "title", plan.name)}
+        found.attrs |= plan.attributes()
         files.save(found, path)
     return found
 
@@ -242,7 +236,8 @@ def rows(tree: Any) -> list[dict[str, Any]]:
     """The table of a result: one row for each member."""
     if not isinstance(tree, xr.DataTree) or "moments" not in tree.children:
         raise InvalidValue("there is a table of an equilibrium only: the result has no group moments")
-    found = list(KINDS[_settings(tree).kind].rows(tree, _settings(tree)))
+    settings = _settings(tree)
+    found = list(KINDS[settings.kind].rows(tree, settings))
     config = _json(tree, "config")
     if not {"model", "run", "study"} <= set(config):
         return found
@@ -252,7 +247,8 @@ def rows(tree: Any) -> list[dict[str, Any]]:
 
 def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
     """What a result is held against: a sentence with figures, and whether it holds."""
-    return list(KINDS[_settings(tree).kind].verdicts(rows(tree), _settings(tree)))
+    settings = _settings(tree)
+    return list(KINDS[settings.kind].verdicts(rows(tree), settings))
 
 
 def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:
