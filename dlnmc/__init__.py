@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dlnmc import laws as laws
     from dlnmc.energies import NoEnergy as NoEnergy
+    from dlnmc.energies import Polynomial as Polynomial
     from dlnmc.energies import Quadratic as Quadratic
     from dlnmc.errors import Interrupted as Interrupted
     from dlnmc.errors import InvalidValue as InvalidValue
@@ -34,6 +35,7 @@ _HOME = {
     "DysonBrownianMotion": "models",
     "Quadratic": "energies",
     "NoEnergy": "energies",
+    "Polynomial": "energies",
     "InvalidValue": "errors",
     "Interrupted": "errors",
     "RunFailed": "errors",

@@ -3,20 +3,51 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dlnmc.descriptions import Description
-from dlnmc.energies import Energy, NoEnergy, Quadratic
+from dlnmc.energies import Energy, NoEnergy, Polynomial, Quadratic, powers
 from dlnmc.errors import InvalidValue
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
+Floats = NDArray[np.float64]
 
 
-def _energy_from_name(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
+class Langevin(Description):
+    """What the models share: temperature κ/β, and an energy that is a sum over components."""
+
+    @field_validator("energy", mode="before", check_fields=False)
+    @classmethod
+    def _energy_from_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _finite_temperature(self) -> Self:
+        beta, kappa = getattr(self, "beta"), getattr(self, "kappa")  # noqa: B009 - fields of the subclasses
+        if not math.isfinite(kappa):
+            raise ValueError(f"kappa = {kappa!r}: it must be finite")
+        if not math.isfinite(beta) and kappa != 0:
+            raise ValueError(f"beta = {beta!r}: it must be finite unless kappa = 0, where it gives the gradient flow")
+        return self
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The coefficients (a_1, a_2, …) of v(s) = Σ a_m s^m, s a singular value or an eigenvalue."""
+        return powers(getattr(self, "energy"), squared=isinstance(self, DeepLinearNetwork))  # noqa: B009
+
+    def potential(self, s: Floats) -> Floats:
+        """v(s), for an array of singular values or eigenvalues."""
+        return np.asarray(np.polynomial.polynomial.polyval(s, [0.0, *self.powers]), dtype=np.float64)
+
+    def slope(self, s: Floats) -> Floats:
+        """v'(s), for an array of singular values or eigenvalues."""
+        derivative = [m * a for m, a in enumerate(self.powers, 1)]
+        return np.asarray(np.polynomial.polynomial.polyval(s, derivative), dtype=np.float64)
 
 
-class DeepLinearNetwork(Description):
+class DeepLinearNetwork(Langevin):
     """The Riemannian Langevin equation of the Deep Linear Network (Menon, (12.12) with Theorem 18).
 
     Parameters
@@ -24,15 +55,16 @@ class DeepLinearNetwork(Description):
     width
         d, the number of singular values of the end-to-end matrix W.
     depth
-        N >= 1, any real number.
+        N >= 1, any real number, or math.inf: the limit N → ∞ of the equation in its own clock.
     beta
-        Inverse temperature, > 0.
+        Inverse temperature, > 0; math.inf with κ = 0.
     kappa
-        Strength of the noise in the observable relative to the noise in the gauge, >= 0.
+        Strength of the noise in the observable relative to the noise in the gauge, >= 0. κ = 0 is a deterministic flow.
     energy
         E(W); default `Quadratic()`, E = ½ Tr WᵀW.
     clock
-        "paper": time as in (12.12). "depth": time divided by 1/N, the rescaling (14.6) with a limit as N → ∞.
+        "paper": time as in (12.12). "depth": time divided by 1/N, the rescaling (14.6) with a limit as N → ∞; at
+        infinite depth time is always counted so.
     """
 
     width: Size
@@ -43,14 +75,11 @@ class DeepLinearNetwork(Description):
     clock: Literal["paper", "depth"] = "paper"
     kind: Literal["deep_linear_network"] = "deep_linear_network"
 
-    _named_energy = field_validator("energy", mode="before")(_energy_from_name)
-
-    @field_validator("beta", "kappa")
+    @model_validator(mode="before")
     @classmethod
-    def _finite(cls, value: float) -> float:
-        if not math.isfinite(value):
-            raise ValueError("it must be finite")
-        return value
+    def _clock_of_infinite_depth(cls, values: dict[str, Any]) -> dict[str, Any]:
+        infinite = values.get("clock") in (None, "paper") and values.get("depth") == math.inf
+        return values | {"clock": "depth"} if infinite else values
 
     @property
     def size(self) -> int:
@@ -58,7 +87,7 @@ class DeepLinearNetwork(Description):
         return self.width
 
 
-class DysonBrownianMotion(Description):
+class DysonBrownianMotion(Langevin):
     """Dyson Brownian motion, Menon (11.8): dx_i = [−V'(x_i) + (2/β) Σ 1/(x_i − x_j)] dt + √(2κ/β) dB_i.
 
     Parameters
@@ -66,7 +95,7 @@ class DysonBrownianMotion(Description):
     size
         The number of eigenvalues.
     beta
-        Inverse temperature, > 0.
+        Inverse temperature, > 0; math.inf with κ = 0.
     kappa
         0 <= κ <= 2: the repulsion exponent is 2/κ, and for κ > 2 eigenvalues collide.
     energy
@@ -79,16 +108,17 @@ class DysonBrownianMotion(Description):
     energy: Energy = Quadratic()
     kind: Literal["dyson"] = "dyson"
 
-    _named_energy = field_validator("energy", mode="before")(_energy_from_name)
-
     @model_validator(mode="after")
     def _no_collisions(self) -> Self:
-        if not math.isfinite(self.beta):
-            raise ValueError(f"beta = {self.beta!r}: it must be finite")
         if self.kappa > 2:
             raise ValueError(
                 f"kappa = {self.kappa!r}: it must be <= 2, since the repulsion exponent is 2/kappa and below 1 "
                 "eigenvalues collide"
+            )
+        if isinstance(self.energy, Polynomial) and len(self.energy.coefficients) % 2:
+            raise ValueError(
+                f"energy.coefficients = {self.energy.coefficients}: there must be an even number of them, since a "
+                "polynomial of odd degree in x does not grow in both directions"
             )
         return self
 

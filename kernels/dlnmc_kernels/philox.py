@@ -18,7 +18,7 @@ from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, from_bits, splat, sqrt, store
 
 # Streams: what a number is used for. Never renumber them: stored results depend on it.
-DYNAMICS, START, METROPOLIS, PILOT = 0, 1, 2, 3
+DYNAMICS, START, METROPOLIS, PILOT, PILOT_METROPOLIS, EXACT = 0, 1, 2, 3, 4, 5
 SLOT_BITS, STREAM_BITS, PATH_BITS, STEP_BITS = 24, 8, 48, 48
 
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
