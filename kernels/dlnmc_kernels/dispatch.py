@@ -50,8 +50,13 @@ def generic(signature: Function) -> Any:
 
 
 @generic
+def value(energy: Any, s: Lane) -> Lane:
+    """v(s) for the energy E = sum of v over singular values or eigenvalues."""
+
+
+@generic
 def slope(energy: Any, s: Lane) -> Lane:
-    """v'(s) for the energy E = sum of v over singular values or eigenvalues."""
+    """v'(s)."""
 
 
 # --- what a model with diagonal noise provides ----------------------------------------------------------------------
@@ -61,8 +66,13 @@ def slope(energy: Any, s: Lane) -> Lane:
 def drift(model: Any, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     """Write the drift at `x` to `f`, its singular part tamed for the step `dt`.
 
-    `work` is scratch of shape (SCRATCH, component, 8).
+    `work` is scratch of shape (SCRATCH, component, 8), of which a drift may use the first six rows.
     """
+
+
+@generic
+def log_density(model: Any, x: Lane, work: Lane) -> Lane:
+    """The logarithm of the equilibrium density in the coordinates `x`, up to a constant, for components in order."""
 
 
 @generic
@@ -94,13 +104,23 @@ def too_close(model: Any, x_i: Lane, x_j: Lane, dt: float) -> Lane:
 
 
 @generic
-def begin(scheme: Any, model: Any, x: Lane, z: Lane, dt: float) -> None:
-    """Turn the initial value `x` into the scheme's state, in place; `z` are the normals of the first step."""
+def draw(scheme: Any, size: int, noise_source: Any, path: Lane, step: int, z: Lane) -> None:
+    """Fill `z`, shape (size + 2, 8) at least, with the random numbers of a step: normals in its first `size` rows."""
 
 
 @generic
-def step(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, work: Lane) -> None:
-    """Write the state after one step from the state `x` with the normals `z` to `proposal`."""
+def begin(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, memory: Lane, work: Lane) -> None:
+    """Turn the initial value `x` into the scheme's state, in place; `z` are the numbers of the first step.
+
+    `memory` has as many rows as the scheme asks for; they are carried from step to step.
+    """
+
+
+@generic
+def step(
+    scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
+) -> None:
+    """Write the state after one step from the state `x` with the numbers `z` to `proposal`."""
 
 
 @generic

@@ -4,17 +4,55 @@ A path's noise depends on its index and the step only, and its state and tallies
 may be cut anywhere between steps and between blocks without changing a bit.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlnmc_kernels.dispatch import begin, observed, output, step
+from dlnmc_kernels.dispatch import begin, draw, observed, output, step
 from dlnmc_kernels.jit import device, kernel
 from dlnmc_kernels.lanes import WIDTH, Lane, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
 from dlnmc_kernels.ordering import accept, sort
-from dlnmc_kernels.philox import DYNAMICS, fill_normals, fill_uniforms
-from dlnmc_kernels.schemes import SCRATCH
+from dlnmc_kernels.philox import fill_normals, fill_uniforms
+from dlnmc_kernels.schemes import SCRATCH, Noise
+
+
+class Schedule(NamedTuple):
+    """The steps of a run: it begins and ends at `first_step` and `last_step`, both included, and is observed between.
+
+    `steps` ascend; for each there is the index `draws` in the kept samples, the index `slots` of the histogram that it
+    enters (−1: none), and 0 or 1, `halves`, for the early or the late sums. All arrays are int64.
+    """
+
+    first_step: int
+    last_step: int
+    steps: Any
+    draws: Any
+    slots: Any
+    halves: Any
+
+
+class State(NamedTuple):
+    """What is carried between calls: x (block, component, 8), the scheme's memory (block, row, 8), tally (…, TALLY, 8)."""
+
+    x: Any
+    memory: Any
+    tally: Any
+
+
+class Results(NamedTuple):
+    """What is accumulated, float64 but for the counts.
+
+    `sums` (block, 2, SUMS, 8) over early and late observations, `squares` (block, SUMS, 8) over all; `counts`
+    (block, slot, bins + 2), int64: underflow, bins, overflow; `samples` (block, draw, component, 8), filled where a
+    draw is due; `recent` (block, observation, component, 8), all observations of one call, or of length 0.
+    """
+
+    sums: Any
+    squares: Any
+    counts: Any
+    samples: Any
+    recent: Any
 
 
 @device
@@ -29,71 +67,57 @@ def observe(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, values: Lane) 
 def run(
     model: Any,
     scheme: Any,
-    key: np.uint64,
+    noise: Noise,
     dt: float,
     first_block: int,
-    first_step: int,
     from_step: int,
     to_step: int,
-    last_step: int,
-    observed_steps: Lane,
-    draws: Lane,
+    schedule: Schedule,
     low: float,
     bins_per_unit: float,
-    x: Lane,
-    tally: Lane,
-    sums: Lane,
-    counts: Lane,
-    samples: Lane,
+    state: State,
+    results: Results,
 ) -> None:
-    """Carry all blocks from `from_step` to `to_step` (exclusive), observing each at `observed_steps`.
+    """Carry all blocks from `from_step` to `to_step` (exclusive), observing each as scheduled.
 
-    At step n a block is first observed, then moved on, unless n is `last_step`: a whole run covers
-    `first_step` ... `last_step`, both included.
+    At step n a block is first observed, then moved on, unless n is the last step.
 
     Parameters
     ----------
     model, scheme
         Parameter tuples; they select the code.
-    key
-        The 64-bit seed.
     first_block
         The index of the first block: lane l of block b is path 8 (first_block + b) + l.
-    observed_steps, draws
-        Ascending steps, int64, and for each the index in `samples` to write to, or −1.
     low, bins_per_unit
         The histogram's lower edge and the inverse of its bin width.
-    x : (block, component, 8); tally : (block, TALLY, 8); sums : (block, SUMS, 8)
-        State and accumulators, float64, updated in place.
-    counts : (block, bins + 2)
-        int64: underflow, bins, overflow; updated in place.
-    samples : (block, draw, component, 8)
-        Filled where a draw is due.
     """
-    size = x.shape[1]
-    rows = size + 1
-    z = np.zeros((rows, WIDTH))
+    size = state.x.shape[1]
+    z = np.zeros((size + 2, WIDTH))
     proposal = np.zeros((size, WIDTH))
     values = np.zeros((size, WIDTH))
     work = np.zeros((SCRATCH, size, WIDTH))
-    first_event = np.searchsorted(observed_steps, from_step)
-    for b in range(x.shape[0]):
+    first_event = np.searchsorted(schedule.steps, from_step)
+    for b in range(state.x.shape[0]):
         path = lane_numbers() + np.uint64(first_block + b) * np.uint64(WIDTH)
+        x, memory, tally = state.x[b], state.memory[b], state.tally[b]
         event = first_event
         for n in range(from_step, to_step):
-            fill_normals(z, size, key, DYNAMICS, path, n)
-            if n == first_step:
-                begin(scheme, model, x[b], z, dt)
-            while event < len(observed_steps) and observed_steps[event] == n:
-                observe(scheme, model, x[b], z, dt, values)
-                accumulate(values, sums[b])
-                count(values, tally[b], low, bins_per_unit, counts[b])
-                if draws[event] >= 0:
-                    samples[b, draws[event]] = values
+            draw(scheme, size, noise, path, n, z)
+            if n == schedule.first_step:
+                begin(scheme, model, x, z, dt, memory, work)
+            while event < len(schedule.steps) and schedule.steps[event] == n:
+                observe(scheme, model, x, z, dt, values)
+                accumulate(values, results.sums[b, schedule.halves[event]], results.squares[b])
+                if schedule.slots[event] >= 0:
+                    count(values, tally, low, bins_per_unit, results.counts[b, schedule.slots[event]])
+                if schedule.draws[event] >= 0:
+                    results.samples[b, schedule.draws[event]] = values
+                if results.recent.shape[1] > 0:
+                    results.recent[b, event - first_event] = values
                 event += 1
-            if n < last_step:
-                step(scheme, model, x[b], z, dt, proposal, work)
-                accept(model, x[b], proposal, dt, tally[b], n)
+            if n < schedule.last_step:
+                step(scheme, model, x, z, dt, proposal, memory, tally, work)
+                accept(model, x, proposal, dt, tally, n)
 
 
 @kernel

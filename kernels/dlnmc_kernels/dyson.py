@@ -1,17 +1,29 @@
 """Dyson Brownian motion, Menon (11.8): dx_i = [ −V'(x_i) + (2/β) Σ_{j≠i} 1/(x_i − x_j) ] dt + √(2κ/β) dB_i.
 
 Taming: a repulsion 1/g of a gap |g| < ε is replaced by 1/(±ε), ε = TAMING · 2 √(dt/β), the gap which one explicit step
-of the pair alone doubles.
+of the pair alone doubles. The equilibrium density is p(x) ∝ Π_{i<j} |x_i − x_j|^{2/κ} e^{−(β/κ)V}.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import drift, noise, noise_slope, observed, rank_key, slope, too_close
+from dlnmc_kernels.dispatch import (
+    drift,
+    log_density,
+    noise,
+    noise_slope,
+    observed,
+    rank_key,
+    slope,
+    too_close,
+    value,
+)
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, reciprocal, splat, store
+from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 
 TAMING = 0.4
+TINY = 1e-290  # keeps reciprocals finite where β = ∞ and nothing is tamed
 
 
 class Dyson(NamedTuple):
@@ -31,7 +43,7 @@ def smallest_gap(beta: float, dt: float) -> float:
 @drift.register(Dyson)
 def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     size = len(x)
-    floor = splat(smallest_gap(model.beta, dt))
+    floor = splat(max(smallest_gap(model.beta, dt), TINY))
     repulsion = 2.0 / model.beta
     for i in range(size):
         store(f, i, splat(0.0))
@@ -46,6 +58,21 @@ def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
         store(f, i, f_i)
     for i in range(size):
         store(f, i, load(f, i) * repulsion - slope(model.energy, load(x, i)))
+
+
+@log_density.register(Dyson)
+def _log_density(model: Dyson, x: Lane, work: Lane) -> Lane:
+    pairs, energy = splat(0.0), splat(0.0)
+    for i in range(len(x)):
+        x_i = load(x, i)
+        energy = energy + value(model.energy, x_i)
+        product, exponent = splat(1.0), splat(0.0)
+        for j in range(i):
+            product = product * maximum(x_i - load(x, j), splat(SMALLEST_FACTOR))
+            if j % FACTORS == FACTORS - 1:
+                product, exponent = normalised(product, exponent)
+        pairs = pairs + log_of(product, exponent)
+    return pairs * (2.0 / model.kappa) - energy * (model.beta / model.kappa)
 
 
 @noise.register(Dyson)

@@ -22,14 +22,18 @@ EXP_LOWEST, EXP_HIGHEST = -708.0, 709.0
 
 
 @device
-def log(x: Lane) -> Lane:
-    """Natural logarithm of positive normal numbers, within 2 ulp; anything else gives a meaningless finite number."""
-    # x = 2^e m with m in [sqrt(1/2), sqrt(2)): subtracting the bits of sqrt(1/2) makes the exponent field e.
-    offset = float_bits(x) - SQRT_HALF_BITS
+def split_exponent(x: Lane) -> tuple[Lane, Lane]:
+    """(m, e) with x = m 2^e and m in [sqrt(1/2), sqrt(2)), for positive normal numbers."""
+    offset = float_bits(x) - SQRT_HALF_BITS  # of which the exponent field is e
     # The exponent may be negative: bias it by 2^11 before the shift, and take it off again as a float.
     e = from_bits(((offset + (np.uint64(2048) << MANTISSA_BITS)) >> MANTISSA_BITS) | ROUND_TO_INTEGER_BITS)
-    e = e - (ROUND_TO_INTEGER + 2048.0)
-    m = from_bits((offset & MANTISSA_MASK) + SQRT_HALF_BITS)
+    return from_bits((offset & MANTISSA_MASK) + SQRT_HALF_BITS), e - (ROUND_TO_INTEGER + 2048.0)
+
+
+@device
+def log(x: Lane) -> Lane:
+    """Natural logarithm of positive normal numbers, within 2 ulp; anything else gives a meaningless finite number."""
+    m, e = split_exponent(x)
     f = m - 1.0
     s = f * reciprocal(f + 2.0)
     z = s * s

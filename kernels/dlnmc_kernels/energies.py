@@ -1,9 +1,9 @@
-"""Energies E = sum of v(s) over singular values or eigenvalues s: parameters and the slope v'."""
+"""Energies E = sum of v(s) over singular values or eigenvalues s: parameters, the value v and the slope v'."""
 
 from typing import NamedTuple
 
-from dlnmc_kernels.dispatch import slope
-from dlnmc_kernels.lanes import Lane
+from dlnmc_kernels.dispatch import slope, value
+from dlnmc_kernels.lanes import Lane, splat
 
 
 class Quadratic(NamedTuple):
@@ -12,6 +12,33 @@ class Quadratic(NamedTuple):
     strength: float
 
 
+class Polynomial(NamedTuple):
+    """v(s) = a_1 s + a_2 s² + … + a_p s^p, powers = (a_1, …, a_p)."""
+
+    powers: tuple[float, ...]
+
+
+@value.register(Quadratic)
+def _value_quadratic(energy: Quadratic, s: Lane) -> Lane:
+    return s * s * (0.5 * energy.strength)
+
+
 @slope.register(Quadratic)
 def _slope_quadratic(energy: Quadratic, s: Lane) -> Lane:
     return s * energy.strength
+
+
+@value.register(Polynomial)
+def _value_polynomial(energy: Polynomial, s: Lane) -> Lane:
+    total = splat(0.0)
+    for m in range(len(energy.powers), 0, -1):
+        total = (total + energy.powers[m - 1]) * s
+    return total
+
+
+@slope.register(Polynomial)
+def _slope_polynomial(energy: Polynomial, s: Lane) -> Lane:
+    total = splat(0.0)
+    for m in range(len(energy.powers), 0, -1):
+        total = total * s + energy.powers[m - 1] * float(m)
+    return total

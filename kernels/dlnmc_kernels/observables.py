@@ -32,8 +32,15 @@ def spacing_ratio(values: Lane, first: int, last: int) -> Lane:
 
 
 @device
-def accumulate(values: Lane, sums: Lane) -> None:
-    """Add one observation of the sorted components `values` to the sums of a block."""
+def add(row: int, term: Lane, sums: Lane, squares: Lane) -> None:
+    """Add `term` to a row of the sums, and its square to that of the squares."""
+    store(sums, row, load(sums, row) + term)
+    store(squares, row, load(squares, row) + term * term)
+
+
+@device
+def accumulate(values: Lane, sums: Lane, squares: Lane) -> None:
+    """Add one observation of the sorted components `values` to the sums of a block, and its squares to `squares`."""
     size = len(values)
     for power in range(MOMENTS):
         total = splat(0.0)
@@ -43,12 +50,12 @@ def accumulate(values: Lane, sums: Lane) -> None:
             for _ in range(power):
                 term = term * s
             total = total + term
-        store(sums, power, load(sums, power) + total)
+        add(power, total, sums, squares)
     first, last = middle_half(size)
-    store(sums, LARGEST, load(sums, LARGEST) + load(values, size - 1))
-    store(sums, SMALLEST, load(sums, SMALLEST) + load(values, 0))
-    store(sums, RATIO_MIDDLE, load(sums, RATIO_MIDDLE) + spacing_ratio(values, first, last))
-    store(sums, RATIO_ALL, load(sums, RATIO_ALL) + spacing_ratio(values, 0, size))
+    add(LARGEST, load(values, size - 1), sums, squares)
+    add(SMALLEST, load(values, 0), sums, squares)
+    add(RATIO_MIDDLE, spacing_ratio(values, first, last), sums, squares)
+    add(RATIO_ALL, spacing_ratio(values, 0, size), sums, squares)
 
 
 @device

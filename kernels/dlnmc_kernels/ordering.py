@@ -11,8 +11,8 @@ from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, select, splat, store
 
 # Rows of a block's tally, shape (TALLY, 8), float64.
-TAMED, SIGN_CHANGES, CROSSINGS, STATUS = 0, 1, 2, 3
-TALLY = 4
+TAMED, SIGN_CHANGES, CROSSINGS, STATUS, ACCEPTED = 0, 1, 2, 3, 4
+TALLY = 5
 ALIVE, ABSENT = -1.0, -2.0  # values of STATUS; else the step at which the path became non-finite
 
 

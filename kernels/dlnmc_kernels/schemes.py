@@ -1,4 +1,4 @@
-"""One step of each integration scheme, written once for all models with diagonal noise dx = f dt + b(x) dB.
+"""One step of each scheme, written once for all models with diagonal noise dx = f dt + b(x) dB.
 
 Orders: "strong" is of the error of a path, "weak" of the error of a law. For additive noise (b constant) Milstein's
 correction vanishes and Milstein is Euler–Maruyama, of strong order 1 away from the singularities of the drift.
@@ -7,10 +7,26 @@ correction vanishes and Milstein is Euler–Maruyama, of strong order 1 away fro
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import begin, drift, noise, noise_slope, output, step
-from dlnmc_kernels.lanes import Lane, load, store
+from dlnmc_kernels.dispatch import begin, drift, draw, log_density, noise, noise_slope, output, rank_key, step
+from dlnmc_kernels.elementary import log
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import Lane, any_of, load, reciprocal, select, splat, store
+from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS
+from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, normal_pair, uniform_pair
 
-SCRATCH = 6  # rows of `work`: the drift uses up to five, a scheme the last
+SCRATCH = 8  # rows of `work`: the drift uses up to six, a scheme the last two
+
+
+class Noise(NamedTuple):
+    """Where random numbers come from: the seed's key, the stream, and how many steps' normals make one increment.
+
+    With a refinement m the normals of a step are the sums of those of m finer steps, over √m: a run with m times the
+    step then sees the same Brownian paths.
+    """
+
+    key: Any
+    stream: int
+    refinement: int
 
 
 class EulerMaruyama(NamedTuple):
@@ -30,8 +46,66 @@ class LeimkuhlerMatthews(NamedTuple):
     """
 
 
+class MetropolisAdjusted(NamedTuple):
+    """A step of Euler–Maruyama as a proposal, accepted or refused so that the equilibrium law is exact (MALA).
+
+    Besag 1994; Roberts and Tweedie 1996. Additive noise only. Proposals are put in order before they are judged: the
+    density and the law of the proposals do not depend on labels.
+    """
+
+
+@device
+def fill_increments(z: Lane, size: int, source: Noise, path: Lane, n: int) -> None:
+    """The normals of step n for components 0 ... size − 1."""
+    scale = 1.0 / math.sqrt(source.refinement)
+    first = n * source.refinement
+    for slot in range((size + 1) // 2):
+        a, b = normal_pair(source.key, source.stream, path, first, slot)
+        for i in range(1, source.refinement):
+            more_a, more_b = normal_pair(source.key, source.stream, path, first + i, slot)
+            a, b = a + more_a, b + more_b
+        store(z, 2 * slot, a * scale)
+        store(z, 2 * slot + 1, b * scale)
+
+
+@draw.register(EulerMaruyama)
+@draw.register(Milstein)
+@draw.register(LeimkuhlerMatthews)
+def _draw_normals(scheme: Any, size: int, noise_source: Any, path: Lane, step: int, z: Lane) -> None:
+    fill_increments(z, size, noise_source, path, step)
+
+
+@draw.register(MetropolisAdjusted)
+def _draw_with_threshold(scheme: Any, size: int, noise_source: Any, path: Lane, step: int, z: Lane) -> None:
+    fill_increments(z, size, noise_source, path, step)
+    stream = METROPOLIS if noise_source.stream == DYNAMICS else PILOT_METROPOLIS
+    uniform, _ = uniform_pair(noise_source.key, stream, path, step, 0)
+    store(z, len(z) - 1, log(uniform))
+
+
+@begin.register(EulerMaruyama)
+@begin.register(Milstein)
+def _begin_as_is(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, memory: Lane, work: Lane) -> None:
+    pass
+
+
+@begin.register(LeimkuhlerMatthews)
+def _begin_half_a_kick_earlier(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, memory: Lane, work: Lane) -> None:
+    for i in range(len(x)):
+        x_i = load(x, i)
+        store(x, i, x_i - noise(model, x_i) * load(z, i) * (0.5 * math.sqrt(dt)))
+
+
+@begin.register(MetropolisAdjusted)
+def _begin_with_density(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, memory: Lane, work: Lane) -> None:
+    drift(model, x, dt, memory, work)
+    store(memory, len(x), log_density(model, x, work))
+
+
 @step.register(EulerMaruyama)
-def _euler_maruyama(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, work: Lane) -> None:
+def _euler_maruyama(
+    scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
+) -> None:
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)
@@ -39,7 +113,9 @@ def _euler_maruyama(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, propos
 
 
 @step.register(Milstein)
-def _milstein(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, work: Lane) -> None:
+def _milstein(
+    scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
+) -> None:
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i, z_i = load(x, i), load(z, i)
@@ -48,7 +124,9 @@ def _milstein(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: La
 
 
 @step.register(LeimkuhlerMatthews)
-def _leimkuhler_matthews(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, work: Lane) -> None:
+def _leimkuhler_matthews(
+    scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
+) -> None:
     shifted = work[SCRATCH - 1]
     for i in range(len(x)):
         store(shifted, i, output(scheme, model, load(x, i), load(z, i), dt))
@@ -58,21 +136,58 @@ def _leimkuhler_matthews(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, p
         store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * load(z, i) * math.sqrt(dt))
 
 
-@begin.register(EulerMaruyama)
-@begin.register(Milstein)
-def _begin_as_is(scheme: Any, model: Any, x: Lane, z: Lane, dt: float) -> None:
-    pass
+@step.register(MetropolisAdjusted)
+def _metropolis_adjusted(
+    scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
+) -> None:
+    size = len(x)
+    origin, new_drift = work[SCRATCH - 1], work[SCRATCH - 2]
+    forward, backward = splat(0.0), splat(0.0)  # squared normals that lead to the proposal and back
+    for i in range(size):
+        x_i, z_i = load(x, i), load(z, i)
+        store(origin, i, x_i)
+        store(proposal, i, x_i + load(memory, i) * dt + noise(model, x_i) * z_i * math.sqrt(dt))
+        forward = forward + z_i * z_i
+    sort_together(model, proposal, origin)
+    drift(model, proposal, dt, new_drift, work)
+    density = log_density(model, proposal, work)
+    for i in range(size):
+        x_i = load(proposal, i)
+        back = load(origin, i) - x_i - load(new_drift, i) * dt
+        backward = backward + back * back
+    variance = noise(model, load(x, 0)) * noise(model, load(x, 0)) * dt
+    ratio = density - load(memory, size) + (forward - backward * reciprocal(variance)) * 0.5
+    accepted = load(z, len(z) - 1) < ratio  # never where the ratio is NaN
+    for i in range(size):
+        store(proposal, i, select(accepted, load(proposal, i), load(x, i)))
+        store(memory, i, select(accepted, load(new_drift, i), load(memory, i)))
+    store(memory, size, select(accepted, density, load(memory, size)))
+    counted = accepted & (load(tally, STATUS) == ALIVE)
+    store(tally, ACCEPTED, load(tally, ACCEPTED) + select(counted, splat(1.0), splat(0.0)))
 
 
-@begin.register(LeimkuhlerMatthews)
-def _begin_leimkuhler_matthews(scheme: Any, model: Any, x: Lane, z: Lane, dt: float) -> None:
-    for i in range(len(x)):
-        x_i = load(x, i)
-        store(x, i, x_i - noise(model, x_i) * load(z, i) * (0.5 * math.sqrt(dt)))
+@device
+def sort_together(model: Any, rows: Lane, others: Lane) -> None:
+    """Put the components of `rows` in the model's order, and move those of `others` along with them."""
+    unsorted = True
+    while unsorted:
+        unsorted = False
+        for parity in range(2):
+            for i in range(parity, len(rows) - 1, 2):
+                a, b = load(rows, i), load(rows, i + 1)
+                swap = rank_key(model, a) > rank_key(model, b)
+                if any_of(swap):
+                    unsorted = True
+                    c, d = load(others, i), load(others, i + 1)
+                    store(rows, i, select(swap, b, a))
+                    store(rows, i + 1, select(swap, a, b))
+                    store(others, i, select(swap, d, c))
+                    store(others, i + 1, select(swap, c, d))
 
 
 @output.register(EulerMaruyama)
 @output.register(Milstein)
+@output.register(MetropolisAdjusted)
 def _output_as_is(scheme: Any, model: Any, x_i: Lane, z_i: Lane, dt: float) -> Lane:
     return x_i
 

@@ -5,26 +5,45 @@ With λ = σ^{1/N}, x = λ², y = σ² and E = Σ v(σ), (12.12) with Theorem 18
     dλ_k = [ −v'(σ_k) λ_k^{N−1} + λ_k^{2N−1} r_y/β + (2κ−1) λ_k r_x/(βN) ] dt + √(2κ/(βN)) dB_k,
     r_x = Σ_l 1/(x_k − x_l),   r_y = Σ_l 1/(y_k − y_l),
 
-with additive noise, and by Itô's formula in the coordinate σ = λ^N
+with additive noise; by Itô's formula in the coordinate σ = λ^N
 
-    dσ_k = [ N λ_k^{N−1} (drift of λ_k) + (κ/β)(N−1) λ_k^{N−2} ] dt + √(2κN/β) λ_k^{N−1} dB_k.
+    dσ_k = [ N λ_k^{N−1} (drift of λ_k) + (κ/β)(N−1) λ_k^{N−2} ] dt + √(2κN/β) λ_k^{N−1} dB_k,
 
-Coordinates are signed: the drift is odd in its own component and even in the others, so that |λ| has the law of the
+and at infinite depth, with time divided by 1/N (14.6), in z = log σ
+
+    dz_k = [ −σ_k v'(σ_k) + y_k r_y/β + (2κ−1) r_z/(2β) ] dt + √(2κ/β) dB_k,   r_z = Σ_l 1/(z_k − z_l).
+
+With c = 1/(2κ) the equilibrium density is p(λ) ∝ Π_{k<l} |y_k−y_l|^c |x_k−x_l|^{1−c} e^{−2cβE}, likewise p(z) with z for x.
+
+λ and σ are signed: the drift is odd in its own component and even in the others, so that |λ| has the law of the
 process reflected at 0 (and likewise σ). Components are kept in ascending order of their absolute values.
 
-Taming: where neighbours are closer than ε = TAMING √(2κ dt/(βN)) in λ, their interaction, which is singular as
-1/gap, is continued linearly to 0.
+Taming: where neighbours are closer than ε = TAMING √(2κ dt/(βN)) in λ, their repulsion κ/(gap), which is singular, is
+continued linearly to 0. What entropy adds to it is bounded, (N−1)/(2λ) for either of two equal singular values
+divided by βN, and is kept: it is the whole interaction at κ = 0.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import drift, noise, noise_slope, observed, rank_key, slope, too_close
+from dlnmc_kernels.dispatch import (
+    drift,
+    log_density,
+    noise,
+    noise_slope,
+    observed,
+    rank_key,
+    slope,
+    too_close,
+    value,
+)
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, splat, store
+from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 
 TAMING = 0.4
+CLOSE = 1e-6  # relative gaps below this are tamed in any case: differences of their powers would be all rounding
 TINY = 1e-290  # keeps reciprocals finite where products underflow
 LARGEST_LOG_RATIO = 200.0  # neighbours that crossed have y_l > y_k; beyond this the difference does not matter
 DEEP = 24.0  # beyond this depth y = λ^{2N} may underflow, and ratios y_l/y_k are formed from logarithms instead
@@ -48,9 +67,17 @@ class Sigma(NamedTuple):
     energy: Any
 
 
+class LogSigma(NamedTuple):
+    """Parameters at infinite depth, in the coordinate log σ."""
+
+    beta: float
+    kappa: float
+    energy: Any
+
+
 @device
 def smallest_gap(depth: float, beta: float, kappa: float, dt: float) -> float:
-    """ε, in λ."""
+    """ε, in λ; with depth 1 it is ε in log σ at infinite depth."""
     return TAMING * math.sqrt(2.0 * kappa * dt / (beta * depth))
 
 
@@ -60,43 +87,61 @@ def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
 
     It is 4Nε² where λ_l = λ_k − ε, away from 0; near 0 it is not more than x_k, the value for λ_l = 0.
     """
-    return minimum(splat(4.0 * depth * epsilon * epsilon), maximum(x_k, splat(epsilon * epsilon)))
+    gap_squared = maximum(splat(epsilon * epsilon), x_k * (CLOSE * CLOSE))
+    return minimum(gap_squared * (4.0 * depth), maximum(x_k, gap_squared))
+
+
+@device
+def entropic_share(depth: float, epsilon: float, x_k: Lane) -> Lane:
+    """What entropy adds to y_k r_y for two equal components, (N−1)/(2N); it fades within ε of 0."""
+    faded = x_k * reciprocal(maximum(maximum(x_k, splat(epsilon * epsilon)), splat(TINY)))
+    return faded * (0.5 * (depth - 1.0) / depth)
 
 
 @device
 def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y: Lane) -> None:
-    """Tamed r_x and r_y from the rows x and y: one reciprocal, of the product (x_k−x_l)(y_k−y_l), serves both."""
+    """Tamed r_x and r_y from the rows x and y: one reciprocal, of the product (x_k−x_l)(y_k−y_l), serves both.
+
+    Taming takes the fraction `tamed` off a pair; what entropy adds is given back.
+    """
     for k in range(len(x)):
         x_k, y_k = load(x, k), load(y, k)
         floor = maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY))
+        entropy = entropic_share(depth, epsilon, x_k) * reciprocal(maximum(y_k, splat(TINY)))
         sum_x_k, sum_y_k = splat(0.0), splat(0.0)
         for l in range(k):
             dx, dy = x_k - load(x, l), y_k - load(y, l)
-            r = reciprocal(maximum(dx * dy, floor))
-            r_x, r_y = dy * r, dx * r
-            sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + r_y
+            product = dx * dy
+            r = reciprocal(maximum(product, floor))
+            tamed = 1.0 - product * r
+            r_x, r_y, e = dy * r, dx * r, tamed * entropy
+            sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + (r_y + e)
             store(sum_x, l, load(sum_x, l) - r_x)
-            store(sum_y, l, load(sum_y, l) - r_y)
+            store(sum_y, l, load(sum_y, l) - (r_y - e))
         store(sum_x, k, sum_x_k)
         store(sum_y, k, sum_y_k)
 
 
 @device
-def pair_sums_deep(depth: float, epsilon: float, x: Lane, log_y: Lane, sum_x: Lane, sum_y: Lane) -> None:
-    """Tamed r_x, and y_k r_y in the place of r_y, from the rows x and log y: ratios of y do not underflow."""
+def pair_sums_deep(x: Lane, log_y: Lane, floor: Lane, entropy: Lane, sum_x: Lane, sum_y: Lane) -> None:
+    """Tamed r_x, and y_k r_y in the place of r_y, from the rows x and log y: ratios of y do not underflow.
+
+    `floor` has the product (x_k−x_l)(1−y_l/y_k) below which pairs of k are tamed; `entropy` what entropy adds to
+    y_k r_y for equal components.
+    """
     for k in range(len(x)):
-        x_k, log_y_k = load(x, k), load(log_y, k)
-        floor = maximum(tamed_product(depth, epsilon, x_k), splat(TINY))
+        x_k, log_y_k, floor_k, entropy_k = load(x, k), load(log_y, k), load(floor, k), load(entropy, k)
         sum_x_k, sum_y_k = splat(0.0), splat(0.0)
         for l in range(k):
             dx = x_k - load(x, l)
             ratio = exp(minimum(load(log_y, l) - log_y_k, splat(LARGEST_LOG_RATIO)))  # y_l / y_k
-            dy = 1.0 - ratio
-            r = reciprocal(maximum(dx * dy, floor))
-            r_x, r_y = dy * r, dx * r
-            sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + r_y
+            product = dx * (1.0 - ratio)
+            r = reciprocal(maximum(product, floor_k))
+            e = (1.0 - product * r) * entropy_k
+            r_x, r_y = (1.0 - ratio) * r, dx * r
+            sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + (r_y + e)
             store(sum_x, l, load(sum_x, l) - r_x)
-            store(sum_y, l, load(sum_y, l) - ratio * r_y)
+            store(sum_y, l, load(sum_y, l) - ratio * (r_y - e))
         store(sum_x, k, sum_x_k)
         store(sum_y, k, sum_y_k)
 
@@ -105,21 +150,23 @@ def pair_sums_deep(depth: float, epsilon: float, x: Lane, log_y: Lane, sum_x: La
 def lambda_drift(
     depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
 ) -> None:
-    """The drift of λ at the rows `lam` >= 0 into `f`; uses four rows of `work`."""
+    """The drift of λ at the rows `lam` >= 0 into `f`; uses five rows of `work`."""
     size = len(lam)
-    x, y, sum_x, sum_y = work[0], work[1], work[2], work[3]
+    x, y, sum_x, sum_y, entropy = work[0], work[1], work[2], work[3], work[4]
     deep = depth > DEEP
+    epsilon = smallest_gap(depth, beta, kappa, dt)
     for k in range(size):
         lam_k = load(lam, k)
         store(x, k, lam_k * lam_k)
         if deep:
             store(y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
+            store(f, k, maximum(tamed_product(depth, epsilon, lam_k * lam_k), splat(TINY)))
+            store(entropy, k, entropic_share(depth, epsilon, lam_k * lam_k))
         else:
             sigma_k = power(lam_k, depth)
             store(y, k, sigma_k * sigma_k)
-    epsilon = smallest_gap(depth, beta, kappa, dt)
     if deep:
-        pair_sums_deep(depth, epsilon, x, y, sum_x, sum_y)
+        pair_sums_deep(x, y, f, entropy, sum_x, sum_y)
     else:
         pair_sums(depth, epsilon, x, y, sum_x, sum_y)
     for k in range(size):
@@ -141,7 +188,7 @@ def sign_of(x: Lane) -> Lane:
 
 @drift.register(Lambda)
 def _drift_lambda(model: Lambda, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    lam = work[4]
+    lam = work[5]
     for k in range(len(x)):
         store(lam, k, absolute(load(x, k)))
     lambda_drift(model.depth, model.beta, model.kappa, model.energy, dt, lam, f, work)
@@ -151,7 +198,7 @@ def _drift_lambda(model: Lambda, x: Lane, dt: float, f: Lane, work: Lane) -> Non
 
 @drift.register(Sigma)
 def _drift_sigma(model: Sigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    lam = work[4]
+    lam = work[5]
     for k in range(len(x)):
         store(lam, k, power(absolute(load(x, k)), 1.0 / model.depth))
     lambda_drift(model.depth, model.beta, model.kappa, model.energy, dt, lam, f, work)
@@ -162,6 +209,76 @@ def _drift_sigma(model: Sigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
         curvature = power(maximum(lam_k, epsilon), model.depth - 2.0) * ito
         f_k = load(f, k) * power(lam_k, model.depth - 1.0) * model.depth + curvature
         store(f, k, f_k * sign_of(load(x, k)))
+
+
+@drift.register(LogSigma)
+def _drift_log(model: LogSigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
+    log_y, floor, entropy, sum_z, sum_y = work[0], work[1], work[2], work[3], work[4]
+    epsilon = max(smallest_gap(1.0, model.beta, model.kappa, dt), CLOSE)
+    for k in range(len(x)):
+        store(log_y, k, load(x, k) * 2.0)
+        store(floor, k, splat(2.0 * epsilon * epsilon))
+        store(entropy, k, splat(0.5))
+    pair_sums_deep(x, log_y, floor, entropy, sum_z, sum_y)
+    for k in range(len(x)):
+        sigma_k = exp(load(x, k))
+        coulomb = load(sum_z, k) * ((model.kappa - 0.5) / model.beta)
+        store(f, k, load(sum_y, k) * (1.0 / model.beta) + coulomb - sigma_k * slope(model.energy, sigma_k))
+
+
+@device
+def log_of_pairs(c: float, deep: bool, log_y: Lane, y: Lane, x: Lane, unit: Lane) -> Lane:
+    """Σ_{k>l} of c log(y_k − y_l) + (1−c) log(x_k − x_l) for ascending rows; `unit` has the sizes of typical x_k − x_l.
+
+    Where y may underflow, `deep`, its ratios are formed from logarithms.
+    """
+    total = splat(0.0)
+    for k in range(len(x)):
+        x_k, log_y_k, unit_k = load(x, k), load(log_y, k), maximum(load(unit, k), splat(TINY))
+        in_x, in_y = reciprocal(unit_k), reciprocal(maximum(load(y, k), splat(TINY)))
+        product_x, product_y = splat(1.0), splat(1.0)
+        exponent_x, exponent_y = splat(0.0), splat(0.0)
+        for l in range(k):
+            if deep:
+                ratio = exp(load(log_y, l) - log_y_k)
+            else:
+                ratio = load(y, l) * in_y
+            product_x = product_x * maximum((x_k - load(x, l)) * in_x, splat(SMALLEST_FACTOR))
+            product_y = product_y * maximum(1.0 - ratio, splat(SMALLEST_FACTOR))
+            if l % FACTORS == FACTORS - 1:
+                product_x, exponent_x = normalised(product_x, exponent_x)
+                product_y, exponent_y = normalised(product_y, exponent_y)
+        row = log_of(product_y, exponent_y) * c + log_of(product_x, exponent_x) * (1.0 - c)
+        total = total + row + (log_y_k * c + log(unit_k) * (1.0 - c)) * float(k)
+    return total
+
+
+@log_density.register(Lambda)
+def _log_density_lambda(model: Lambda, x: Lane, work: Lane) -> Lane:
+    log_y, y, squares = work[0], work[1], work[2]
+    energy = splat(0.0)
+    for k in range(len(x)):
+        lam_k = absolute(load(x, k))
+        sigma_k = power(lam_k, model.depth)
+        store(log_y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * model.depth))
+        store(y, k, sigma_k * sigma_k)
+        store(squares, k, lam_k * lam_k)
+        energy = energy + value(model.energy, sigma_k)
+    pairs = log_of_pairs(0.5 / model.kappa, model.depth > DEEP, log_y, y, squares, squares)
+    return pairs - energy * (model.beta / model.kappa)
+
+
+@log_density.register(LogSigma)
+def _log_density_log(model: LogSigma, x: Lane, work: Lane) -> Lane:
+    log_y, one = work[0], work[1]
+    energy = splat(0.0)
+    for k in range(len(x)):
+        z_k = load(x, k)
+        store(log_y, k, z_k * 2.0)
+        store(one, k, splat(1.0))
+        energy = energy + value(model.energy, exp(z_k))
+    pairs = log_of_pairs(0.5 / model.kappa, True, log_y, one, x, one)
+    return pairs - energy * (model.beta / model.kappa)
 
 
 @noise.register(Lambda)
@@ -175,8 +292,14 @@ def _noise_sigma(model: Sigma, x_i: Lane) -> Lane:
     return power(absolute(x_i), 1.0 - 1.0 / model.depth) * scale
 
 
+@noise.register(LogSigma)
+def _noise_log(model: LogSigma, x_i: Lane) -> Lane:
+    return splat(math.sqrt(2.0 * model.kappa / model.beta))
+
+
 @noise_slope.register(Lambda)
-def _noise_slope_lambda(model: Lambda, x_i: Lane) -> Lane:
+@noise_slope.register(LogSigma)
+def _noise_slope_additive(model: Any, x_i: Lane) -> Lane:
     return splat(0.0)
 
 
@@ -188,8 +311,13 @@ def _noise_slope_sigma(model: Sigma, x_i: Lane) -> Lane:
 
 @rank_key.register(Lambda)
 @rank_key.register(Sigma)
-def _rank_key(model: Any, x_i: Lane) -> Lane:
+def _rank_key_signed(model: Any, x_i: Lane) -> Lane:
     return absolute(x_i)
+
+
+@rank_key.register(LogSigma)
+def _rank_key_log(model: LogSigma, x_i: Lane) -> Lane:
+    return x_i
 
 
 @observed.register(Lambda)
@@ -202,6 +330,11 @@ def _observed_sigma(model: Sigma, x_i: Lane) -> Lane:
     return absolute(x_i)
 
 
+@observed.register(LogSigma)
+def _observed_log(model: LogSigma, x_i: Lane) -> Lane:
+    return exp(x_i)
+
+
 @too_close.register(Lambda)
 def _too_close_lambda(model: Lambda, x_i: Lane, x_j: Lane, dt: float) -> Lane:
     gap = absolute(absolute(x_i) - absolute(x_j))
@@ -212,3 +345,8 @@ def _too_close_lambda(model: Lambda, x_i: Lane, x_j: Lane, dt: float) -> Lane:
 def _too_close_sigma(model: Sigma, x_i: Lane, x_j: Lane, dt: float) -> Lane:
     lam_i, lam_j = power(absolute(x_i), 1.0 / model.depth), power(absolute(x_j), 1.0 / model.depth)
     return absolute(lam_i - lam_j) < smallest_gap(model.depth, model.beta, model.kappa, dt)
+
+
+@too_close.register(LogSigma)
+def _too_close_log(model: LogSigma, x_i: Lane, x_j: Lane, dt: float) -> Lane:
+    return absolute(x_i - x_j) < smallest_gap(1.0, model.beta, model.kappa, dt)
