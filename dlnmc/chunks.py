@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnmc.config import Equilibrium, Run, Simulation
-from dlnmc.engine import compiled_arguments, paper_time, scale, state_row
+from dlnmc.defaults import equilibrium_radius
+from dlnmc.engine import SCHEMES, compiled_arguments, kernel_time, noise_key, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion
-from dlnmc.starts import noise_key, start_values
+from dlnmc.observables import Observable
+from dlnmc.starts import start_levels
 from dlnmc_kernels import driver
 from dlnmc_kernels.lanes import WIDTH
-from dlnmc_kernels.observables import SUMS
+from dlnmc_kernels.observables import SUMS, measure
 from dlnmc_kernels.ordering import ABSENT, ALIVE, STATUS, TALLY
+from dlnmc_kernels.philox import DYNAMICS
+from dlnmc_kernels.schemes import Noise
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -33,10 +37,11 @@ CALL_SECONDS = 0.15  # of one kernel call: progress and Ctrl-C wait for it
 
 
 class Member(NamedTuple):
-    """One complete run of a sweep, and its start values if they were given."""
+    """One complete run of a sweep, its start values if they were given, and the functions it averages."""
 
     run: Run
     given: Floats | None = None
+    observables: tuple[Observable, ...] = ()
 
 
 class Chunk(NamedTuple):
@@ -47,35 +52,32 @@ class Chunk(NamedTuple):
     blocks: int
 
 
-class Schedule(NamedTuple):
-    """The steps of a run: where it begins and ends, where it is observed, and which observations are kept."""
-
-    first_step: int
-    last_step: int
-    observed_steps: NDArray[np.int64]
-    draws: NDArray[np.int64]
-
-
-def schedule(run: Run) -> Schedule:
+def schedule(run: Run) -> driver.Schedule:
     """The steps of a complete run. Times are rounded up to whole steps."""
     assert run.dt is not None
     first = run.first_step + (run.start == "zero")
     if isinstance(run, Simulation):
-        observed = run.first_step + _steps(np.array(run.times), run.dt)
-        if np.any(np.diff(observed) == 0):
-            early = run.times[int(np.argmin(np.diff(observed)))]
+        steps = run.first_step + _steps(np.array(run.times), run.dt)
+        if np.any(np.diff(steps) == 0):
+            early = run.times[int(np.argmin(np.diff(steps)))]
             raise InvalidValue(f"times: {early:g} and the next fall on the same step of dt = {run.dt:g}")
-        kept = np.arange(len(observed))
-        return Schedule(first, int(observed[-1]), observed, kept)
-    assert isinstance(run, Equilibrium)
-    assert run.burn_in is not None
-    assert run.duration is not None
-    assert run.observations is not None
-    parts = np.arange(1, run.observations + 1)
-    observed = run.first_step + _steps(run.burn_in + parts * (run.duration / run.observations), run.dt)
-    each = run.observations // run.draws
-    kept = np.where(parts % each == 0, parts // each - 1, -1)
-    return Schedule(first, int(observed[-1]), observed, kept if run.keep_samples else np.full_like(kept, -1))
+        kept, slots = np.arange(len(steps)), np.arange(len(steps))
+        halves = np.zeros_like(steps)
+    else:
+        assert isinstance(run, Equilibrium)
+        assert run.burn_in is not None
+        assert run.duration is not None
+        assert run.observations is not None
+        parts = np.arange(1, run.observations + 1)
+        steps = run.first_step + _steps(run.burn_in + parts * (run.duration / run.observations), run.dt)
+        each = run.observations // run.draws
+        kept = np.where(parts % each == 0, parts // each - 1, -1)
+        slots, halves = np.zeros_like(steps), (2 * parts > run.observations).astype(np.int64)
+    if not run.keep_samples:
+        kept = np.full_like(kept, -1)
+    if run.bins is None:
+        slots = np.full_like(slots, -1)
+    return driver.Schedule(first, int(steps[-1]), steps, kept, slots, halves)
 
 
 def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
@@ -90,9 +92,14 @@ def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
 
 def bytes_of(run: Run) -> float:
     """The memory that the arrays of a finished run take, twice: the arrays of chunks and those of the whole."""
-    kept = int(np.sum(schedule(run).draws >= 0)) * run.model.size
-    bins = run.bins + 2 if isinstance(run, Equilibrium) else 0
-    return 2.0 * 8.0 * (run.paths * (kept + SUMS + TALLY) + BATCHES * bins)
+    plan = schedule(run)
+    kept = int(np.sum(plan.draws >= 0)) * run.model.size
+    by_path = kept + 3 * (SUMS + len(run.observables)) + TALLY
+    return 2.0 * 8.0 * (run.paths * by_path + BATCHES * (_slots(plan) * ((run.bins or 0) + 2)))
+
+
+def _slots(plan: driver.Schedule) -> int:
+    return int(plan.slots.max()) + 1
 
 
 def blocks_of(run: Run) -> int:
@@ -105,11 +112,20 @@ def blocks_per_batch(run: Run) -> int:
     return -(-blocks_of(run) // BATCHES)
 
 
-def histogram_range(run: Run) -> tuple[float, float]:
-    """The histogram's edges, in units of √(d/β): the support for κ = 1 and depth 1, with a margin for finite width."""
-    margin = 1.0 + 1.5 * run.model.size ** (-2.0 / 3.0)
-    radius = 2.0 * max(1.0, np.sqrt(run.model.kappa)) * margin
-    return (-radius if isinstance(run.model, DysonBrownianMotion) else 0.0, radius)
+def histogram_range(member: Member) -> tuple[float, float]:
+    """The histogram's edges, in units of √(d/β): the law's support, with a margin for finite width.
+
+    Paths in time also get what lies between their start and the equilibrium, or what free motion covers.
+    """
+    run, model = member.run, member.run.model
+    radius = equilibrium_radius(model) * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
+    if isinstance(run, Simulation):
+        if member.given is not None:
+            radius = max(radius, float(np.max(np.abs(member.given))) / scale(model))
+        if model.energy.kind == "none":
+            growth = 2.0 * (model.size - 1.0 + model.kappa) * run.times[-1] * kernel_time(model) / model.beta
+            radius += 2.2 * np.sqrt(growth) / scale(model)
+    return (-radius if isinstance(model, DysonBrownianMotion) else 0.0, radius)
 
 
 def work_of_block(run: Run) -> float:
@@ -126,58 +142,62 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     target = max(min(WORK_PER_CHUNK, total / CHUNKS_PER_RUN), SMALLEST_WORK)
     chunks = []
     for index, (cost, member) in enumerate(zip(costs, members, strict=True)):
-        kept = max(int(np.sum(schedule(member.run).draws >= 0)), 1) * member.run.model.size * WIDTH
-        each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // max(kept, getattr(member.run, "bins", 1) + 2)))
+        plan = schedule(member.run)
+        kept = max(int(np.sum(plan.draws >= 0)), 1) * member.run.model.size * WIDTH
+        counted = _slots(plan) * ((member.run.bins or 0) + 2)
+        each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // max(kept, counted)))
         total_blocks = blocks_of(member.run)
         chunks += [Chunk(index, first, min(each, total_blocks - first)) for first in range(0, total_blocks, each)]
     return chunks
 
 
-def prepared_call(member: Member, chunk: Chunk) -> tuple[Callable[[int, int], None], Arrays]:
+def prepared_call(
+    member: Member, chunk: Chunk, stream: int = DYNAMICS
+) -> tuple[Callable[[int, int], None], driver.State, Arrays]:
     """The kernel call of a chunk, a function of (first step, step after the last), and the arrays that it updates.
 
-    The arrays: `x`, `tally` and `sums` (block, row, 8), `counts` (block, bins + 2), `samples` (block, draw,
-    component, 8).
+    The arrays are those of `driver.State` and `driver.Results`, and for k observables `own_sums` (block, k, 2, 8) and
+    `own_squares` (block, k, 8).
     """
-    run = member.run
+    run, blocks = member.run, chunk.blocks
     assert run.dt is not None
+    assert run.scheme is not None
     model, scheme = compiled_arguments(run)
     plan = schedule(run)
-    size, bins = run.model.size, run.bins if isinstance(run, Equilibrium) else 1
-    low, high = (edge * scale(run.model) for edge in histogram_range(run))
-    values = start_values(run, member.given, chunk.first_block, chunk.blocks)
-    state = state_row(run).from_observed(run.model, values)
-    path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + chunk.blocks) * WIDTH).reshape(-1, WIDTH)
-    arrays: dict[str, Any] = {
-        "x": np.ascontiguousarray(state.reshape(chunk.blocks, WIDTH, size).transpose(0, 2, 1)),
-        "tally": np.zeros((chunk.blocks, TALLY, WIDTH)),
-        "sums": np.zeros((chunk.blocks, SUMS, WIDTH)),
-        "counts": np.zeros((chunk.blocks, bins + 2), np.int64),
-        "samples": np.full((chunk.blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
+    size, bins, own = run.model.size, run.bins or 0, len(member.observables)
+    low, high = (edge * scale(run.model) for edge in histogram_range(member)) if bins else (0.0, 1.0)
+    levels = start_levels(run, member.given, chunk.first_block, blocks)
+    x = state_row(run).from_level(run.model, levels)
+    path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + blocks) * WIDTH).reshape(-1, WIDTH)
+    state = driver.State(
+        np.ascontiguousarray(x.reshape(blocks, WIDTH, size).transpose(0, 2, 1)),
+        np.zeros((blocks, SCHEMES[run.scheme].memory(size), WIDTH)),
+        np.zeros((blocks, TALLY, WIDTH)),
+    )
+    state.tally[:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
+    arrays: Arrays = {
+        "sums": np.zeros((blocks, 2, SUMS, WIDTH)),
+        "squares": np.zeros((blocks, SUMS, WIDTH)),
+        "counts": np.zeros((blocks, _slots(plan), bins + 2), np.int64),
+        "samples": np.full((blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
+        "own_sums": np.zeros((blocks, own, 2, WIDTH)),
+        "own_squares": np.zeros((blocks, own, WIDTH)),
     }
-    arrays["tally"][:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
-    arrays["samples"][:, plan.draws[plan.observed_steps < plan.first_step]] = 0.0  # before the first step from zero
-    key, dt, bins_per_unit = noise_key(run.seed), run.dt * paper_time(run.model), bins / (high - low)
+    arrays["samples"][:, plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]] = 0.0  # before a start from 0
+    noise = Noise(noise_key(run.seed), stream, run.refinement)
+    dt, bins_per_unit = run.dt * kernel_time(run.model), bins / (high - low)
 
     def call(from_step: int, to_step: int) -> None:
-        driver.run(
-            model,
-            scheme,
-            key,
-            dt,
-            chunk.first_block,
-            plan.first_step,
-            from_step,
-            to_step,
-            plan.last_step,
-            plan.observed_steps,
-            plan.draws,
-            low,
-            bins_per_unit,
-            *arrays.values(),
-        )
+        events = slice(*np.searchsorted(plan.steps, (from_step, to_step)))
+        recent = np.zeros((blocks, (events.stop - events.start) if own else 0, size, WIDTH))
+        results = driver.Results(*(arrays[name] for name in ("sums", "squares", "counts", "samples")), recent)
+        first = chunk.first_block
+        driver.run(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
+        for k, observable in enumerate(member.observables):
+            sums, squares = arrays["own_sums"][:, k], arrays["own_squares"][:, k]
+            measure(observable.function, recent, plan.halves[events], sums, squares)
 
-    return call, arrays
+    return call, state, arrays
 
 
 def run_chunk(
@@ -186,11 +206,12 @@ def run_chunk(
     """Compute a chunk; None if `stopped()` said so in between.
 
     `advanced` is called with the work done since its last call, in pair interactions. The result holds, by path:
-    `samples` (path, draw, component), `sums` (path, SUMS), `tally` (path, TALLY); and `counts` (batch, bins + 2) of the
-    batches that the chunk touches.
+    `samples` (path, draw, component), `sums` (path, 2, SUMS), `squares` (path, SUMS), `tally` (path, TALLY), those of
+    k observables `own_sums` (path, k, 2), `own_squares` (path, k); and `counts` (batch, slot, bins + 2) of the batches
+    that the chunk touches.
     """
     run, plan = member.run, schedule(member.run)
-    call, arrays = prepared_call(member, chunk)
+    call, state, arrays = prepared_call(member, chunk)
     n, end = plan.first_step, plan.last_step + 1
     work_per_step = work_of_block(run) * chunk.blocks / max(end - n, 1)
     steps = max(1, int(SMALLEST_WORK / work_per_step))
@@ -204,16 +225,17 @@ def run_chunk(
         advanced(work_per_step * (to - n))
         steps = max(1, min(int((to - n) * CALL_SECONDS / max(seconds, 1e-6)), 8 * steps))
         n = to
-    present = arrays["tally"][:, STATUS].ravel() != ABSENT
-    by_path = {name: np.moveaxis(arrays[name], -1, 1) for name in ("samples", "sums", "tally")}
+    present = state.tally[:, STATUS].ravel() != ABSENT
+    counts = _by_batch(arrays.pop("counts"), chunk.first_block, blocks_per_batch(run))
+    by_path = {name: np.moveaxis(array, -1, 1) for name, array in (arrays | {"tally": state.tally}).items()}
     result: Arrays = {name: a.reshape(len(present), *a.shape[2:])[present] for name, a in by_path.items()}
-    return result | {"counts": _by_batch(arrays["counts"], chunk.first_block, blocks_per_batch(run))}
+    return result | {"counts": counts}
 
 
 def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray[np.int64]:
     """Sum the counts of a chunk's blocks by batch: the batches that it touches, in order."""
     batch = (np.arange(first_block, first_block + len(counts))) // each
-    out = np.zeros((batch[-1] - batch[0] + 1, counts.shape[1]), np.int64)
+    out = np.zeros((batch[-1] - batch[0] + 1, *counts.shape[1:]), np.int64)
     np.add.at(out, batch - batch[0], counts)
     return out
 
@@ -221,10 +243,10 @@ def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray
 def join_chunks(run: Run, chunks: Sequence[Chunk], results: Sequence[Arrays]) -> Arrays:
     """The arrays of a whole member from those of its chunks, given in path order."""
     each = blocks_per_batch(run)
-    bins = results[0]["counts"].shape[1]
-    counts = np.zeros((-(-blocks_of(run) // each), bins), np.int64)
+    counts = np.zeros((-(-blocks_of(run) // each), *results[0]["counts"].shape[1:]), np.int64)
     for chunk, result in zip(chunks, results, strict=True):
         first = chunk.first_block // each
         counts[first : first + len(result["counts"])] += result["counts"]
-    joined: Arrays = {name: np.concatenate([r[name] for r in results]) for name in ("samples", "sums", "tally")}
+    by_path = [name for name in results[0] if name != "counts"]
+    joined: Arrays = {name: np.concatenate([result[name] for result in results]) for name in by_path}
     return joined | {"counts": counts}

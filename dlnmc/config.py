@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from dlnmc.descriptions import Description
 from dlnmc.models import Model
 
-Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews"]
+Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala"]
 State = Literal["singular_values", "eigenvalues"]
-Coordinates = Literal["lambda", "sigma", "eigenvalues"]
+Coordinates = Literal["lambda", "sigma", "log", "eigenvalues"]
 STARTS = ("random", "law", "zero", "given")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -39,6 +39,14 @@ class Run(Description):
         The index of the first step, > 0 where a run continues another: it selects fresh noise.
     state, coordinates, scheme
         What is evolved, in which coordinates, by which scheme.
+    refinement
+        How many steps of a finer run one step spans: its normals are sums of theirs, so that both see the same noise.
+    bins
+        Number of bins of the streaming histogram.
+    keep_samples
+        Whether the observed states are kept.
+    observables
+        Names of what else is averaged while running; a user's own enter by "name:SHA-256 of the source".
     failed_fraction
         The largest fraction of paths that may become non-finite; they are frozen, counted, and left out of all
         statistics. More end the run.
@@ -55,6 +63,10 @@ class Run(Description):
     state: State | None = None
     coordinates: Coordinates | None = None
     scheme: Scheme | None = None
+    refinement: int = Field(default=1, ge=1, le=2**20)
+    bins: int | None = Field(default=None, ge=1, le=2**20)
+    keep_samples: bool = True
+    observables: tuple[str, ...] = ()
     failed_fraction: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**64)
 
@@ -77,10 +89,9 @@ class Equilibrium(Run):
         Number of states kept per path, at burn_in + k duration/draws, k = 1 ... draws.
     observations
         Number of states that enter the streaming statistics, at equal distances; a multiple of `draws`.
-    bins
-        Number of bins of the streaming histogram.
-    keep_samples
-        Whether the drawn states are kept.
+    accuracy
+        The relative standard error that the mean of the trace should have, and bound on its bias: where given, it
+        chooses what of `dt` and `duration` is left open.
     """
 
     kind: Literal["equilibrium"] = "equilibrium"
@@ -88,8 +99,7 @@ class Equilibrium(Run):
     duration: Positive | None = None
     draws: int = Field(default=1, ge=1, le=2**20)
     observations: int | None = Field(default=None, ge=1, le=2**24)
-    bins: int = Field(default=256, ge=1, le=2**20)
-    keep_samples: bool = True
+    accuracy: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _whole_number_of_observations_per_draw(self) -> Self:
@@ -104,7 +114,7 @@ class Simulation(Run):
     Parameters
     ----------
     times
-        Ascending times >= 0; rounded up to whole steps.
+        Ascending times >= 0; rounded up to whole steps. With `bins` there is a histogram for each.
     """
 
     kind: Literal["simulation"] = "simulation"
@@ -119,5 +129,5 @@ class Simulation(Run):
 
 def run_settings(cls: type[Run]) -> list[str]:
     """The names of the fields that a user sets in `[run]`."""
-    hidden = {"kind", "model", "start_digest", "first_step"}
+    hidden = {"kind", "model", "start_digest", "first_step", "refinement"}
     return [name for name in cls.model_fields if name not in hidden]

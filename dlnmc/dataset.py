@@ -1,27 +1,31 @@
 """From arrays to labelled xarray objects: dimensions, coordinates, units in words, provenance."""
 
+import contextlib
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import xarray as xr
 
-from dlnmc import __version__, laws
+from dlnmc import __version__, laws, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
-from dlnmc.engine import scale
+from dlnmc.engine import SCHEMES, scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
-from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST
-from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, STATUS, TAMED
+from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
+from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
 
 SWEPT = ("depth", "width", "size", "beta", "kappa", "clock")  # the parameters that a sweep may make a dimension
+DIMENSIONS = (*SWEPT, "dt")  # a ladder of steps makes one too
+LEAST_PATHS = 4  # for errors of errors
+SIGNED = ("lambda", "sigma")  # coordinates that pass 0
 SIZE_WITH_MIDDLE = 5  # the middle half of fewer ranks has no two gaps
 MODEL_UNITS = "units of the model (not scaled)"
 SCALED_UNITS = "units of sqrt(d/beta)"
@@ -39,6 +43,8 @@ COORDINATES = {  # units and meaning of coordinates
     "batch": ("index", "batch of paths"),
     "bin": ("index", "bin of the histogram"),
     "order": ("index", "order of the moment"),
+    "scalar": ("name", "what is averaged while running"),
+    "dt": ("time in the model's clock", "time step"),
 }
 
 
@@ -68,22 +74,24 @@ def _labelled(data: xr.Dataset) -> xr.Dataset:
 
 def _states(run: Run, samples: np.ndarray, dim: str, steps: np.ndarray) -> xr.Dataset:
     """The kept states: rank 1 is the largest singular value; eigenvalues ascend."""
-    assert run.dt is not None
     if _is_dyson(run):
         name, component, long_name = "eigenvalues", "component", "eigenvalues, ascending"
     else:
         name, component, long_name = "singular_values", "rank", "singular values of W, rank 1 the largest"
         samples = samples[..., ::-1]
-    times = (steps - run.first_step) * run.dt
-    time_attrs = {"long_name": "time since the start", "units": f"time in the model's clock ({_clock(run)})"}
     coords: dict[str, Any] = {"path": np.arange(run.paths), component: np.arange(1, run.model.size + 1)}
-    if dim == "time":
-        coords["time"] = ("time", times, time_attrs)
-    else:
+    if dim == "draw":
         coords["draw"] = np.arange(1, len(steps) + 1)
-        coords["time"] = ("draw", times, time_attrs)
     attrs = {"long_name": long_name, "units": MODEL_UNITS}
-    return xr.Dataset({name: (("path", dim, component), np.ascontiguousarray(samples), attrs)}, coords=coords)
+    data = xr.Dataset({name: (("path", dim, component), np.ascontiguousarray(samples), attrs)}, coords=coords)
+    return data.assign_coords(_times(run, steps, dim))
+
+
+def _times(run: Run, steps: np.ndarray, dim: str) -> dict[str, Any]:
+    """The coordinate `time` of observed steps."""
+    assert run.dt is not None
+    attrs = {"long_name": "time since the start", "units": f"time in the model's clock ({_clock(run)})"}
+    return {"time": (dim, (steps - run.first_step) * run.dt, attrs)}
 
 
 def _clock(run: Run) -> str:
@@ -97,7 +105,7 @@ def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
         "tamed": (TAMED, "neighbours closer than the tamed distance, summed over steps"),
         "crossings": (CROSSINGS, "exchanges of neighbours, summed over steps"),
     }
-    if not _is_dyson(run):
+    if run.coordinates in SIGNED:
         counted["sign_changes"] = (SIGN_CHANGES, "sign changes of a coordinate at 0, summed over steps")
     variables: dict[str, Any] = {
         "status": (
@@ -113,6 +121,10 @@ def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
     }
     for name, (row, long_name) in counted.items():
         variables[name] = ("path", tally[:, row].astype(np.int64), {"long_name": long_name, "units": "count"})
+    if run.scheme == "mala":
+        plan = schedule(run)
+        fraction = tally[:, ACCEPTED] / max(plan.last_step - plan.first_step, 1)
+        variables["acceptance"] = ("path", fraction, {"long_name": "fraction of proposals accepted", "units": "1"})
     return xr.Dataset(variables, coords={"path": np.arange(run.paths)})
 
 
@@ -147,11 +159,14 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
 
 def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.Dataset:
     """The result of `simulate`."""
-    run = member.run
-    plan = schedule(run)
-    samples = _without_failed(arrays["samples"], arrays["tally"])
-    data = xr.merge([_states(run, samples, "time", plan.observed_steps), _sampler(run, arrays["tally"])])
-    data = _labelled(data.assign_coords(parameters(run)))
+    run, plan = member.run, schedule(member.run)
+    times = _times(run, plan.steps, "time")
+    parts = [xr.Dataset(coords=times), _sampler(run, arrays["tally"])]
+    if run.keep_samples:
+        parts.append(_states(run, _without_failed(arrays["samples"], arrays["tally"]), "time", plan.steps))
+    if run.bins is not None:
+        parts.append(_histogram(member, arrays["counts"], ("time",)).assign_coords(times))
+    data = _labelled(xr.merge(parts).assign_coords(parameters(run)))
     data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
     data.attrs["last_step"] = plan.last_step
     return data
@@ -163,94 +178,156 @@ def _without_failed(values: np.ndarray, tally: np.ndarray) -> np.ndarray:
     return np.where(failed, np.nan, values)
 
 
-def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
-    """The groups of one equilibrium run."""
+class Scalar(NamedTuple):
+    """One number of each path: its mean over observations, early and late ones apart, and its mean square."""
+
+    name: str
+    group: str
+    mean: np.ndarray
+    halves: np.ndarray  # (2, path)
+    square: np.ndarray
+    attrs: dict[str, str]
+
+
+def _scalars(member: Member, arrays: Arrays) -> list[Scalar]:
+    """What is averaged while running, by path."""
     run = member.run
-    assert isinstance(run, Equilibrium)
-    plan = schedule(run)
-    kept = plan.observed_steps[plan.draws >= 0]
-    sums = _without_failed(arrays["sums"], arrays["tally"]) / len(plan.observed_steps)
-    paths = {"path": np.arange(run.paths)}
-    size = run.model.size
+    plan, size = schedule(run), run.model.size
+    each = np.bincount(plan.halves, minlength=2)
     what = "x" if _is_dyson(run) else "sigma"
-    orders = np.arange(1, MOMENTS + 1)
-    with np.errstate(all="ignore"):  # at extreme β the scale's powers leave the range of numbers
-        moments = sums[:, :MOMENTS] / size / scale(run.model) ** orders
     square = "sum of x^2" if _is_dyson(run) else "Tr W^T W"
-    groups = {
-        "histogram": _histogram(run, arrays["counts"]),
-        "moments": xr.Dataset(
-            {
-                "trace": (
-                    "path",
-                    sums[:, 1].copy(),
-                    {"long_name": f"time average of {square}", "units": MODEL_UNITS},
-                ),
-                "moment": (
-                    ("path", "order"),
-                    moments,
-                    {"long_name": f"time average of mean over components of {what}^order", "units": SCALED_UNITS},
-                ),
-            },
-            coords=paths | {"order": orders},
-        ),
-        "extremes": xr.Dataset(
-            {
-                name: (
-                    "path",
-                    sums[:, row].copy(),
-                    {"long_name": f"time average of the {name} {what}", "units": MODEL_UNITS},
-                )
-                for name, row in (("largest", LARGEST), ("smallest", SMALLEST))
-            },
-            coords=paths,
-        ),
-        "sampler": _sampler(run, arrays["tally"]),
-    }
-    if run.keep_samples:
-        samples = _without_failed(arrays["samples"], arrays["tally"])
-        groups["samples"] = _states(run, samples, "draw", kept)
-    spacing = {
-        name: (
-            "path",
-            sums[:, row].copy(),
-            {"long_name": f"time average of the mean spacing ratio in {what}, {where}", "units": "1"},
-        )
+    rows = [("trace", "moments", 1, f"time average of {square}", MODEL_UNITS)]
+    rows += [
+        (name, "extremes", row, f"time average of the {name} {what}", MODEL_UNITS)
+        for name, row in (("largest", LARGEST), ("smallest", SMALLEST))
+    ]
+    rows += [
+        (name, "spacing", row, f"time average of the mean spacing ratio in {what}, {where}", "1")
         for name, row, where, least in (
             ("ratio_middle", RATIO_MIDDLE, "middle half of the ranks", SIZE_WITH_MIDDLE),
             ("ratio_all", RATIO_ALL, "all ranks", 3),
         )
         if size >= least
+    ]
+    sums = np.concatenate([arrays["sums"], np.moveaxis(arrays["own_sums"], 1, 2)], axis=2)
+    squares = np.concatenate([arrays["squares"], arrays["own_squares"]], axis=1)
+    rows += [
+        (own.name, "observables", SUMS + k, f"time average of the observable {own.key}", "units of the observable")
+        for k, own in enumerate(member.observables)
+    ]
+    sums, squares = (_without_failed(values, arrays["tally"]) for values in (sums, squares))
+    found = []
+    for name, group, row, long_name, units in rows:
+        with np.errstate(all="ignore"):  # a single observation has no early half
+            halves = sums[:, :, row].T / each[:, np.newaxis]
+        mean = sums[:, :, row].sum(axis=1) / each.sum()
+        attrs = {"long_name": long_name, "units": units}
+        found.append(Scalar(name, group, mean, halves, squares[:, row] / each.sum(), attrs))
+    return found
+
+
+def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
+    """The groups of one equilibrium run."""
+    run = member.run
+    assert isinstance(run, Equilibrium)
+    plan = schedule(run)
+    paths = {"path": np.arange(run.paths)}
+    scalars = _scalars(member, arrays)
+    groups = {
+        group: xr.Dataset(
+            {scalar.name: ("path", scalar.mean, scalar.attrs) for scalar in scalars if scalar.group == group},
+            coords=paths,
+        )
+        for group in ("moments", "extremes", "spacing", "observables")
     }
-    groups["spacing"] = xr.Dataset(spacing, coords=paths)
-    return groups | {"law": _law(run, groups["histogram"]["edges"].to_numpy())}
+    if not member.observables:
+        del groups["observables"]
+    orders = np.arange(1, MOMENTS + 1)
+    sums = _without_failed(arrays["sums"], arrays["tally"]).sum(axis=1) / len(plan.steps)
+    with np.errstate(all="ignore"):  # at extreme β the scale's powers leave the range of numbers
+        moments = sums[:, :MOMENTS] / run.model.size / scale(run.model) ** orders
+    what = "x" if _is_dyson(run) else "sigma"
+    long_name = f"time average of mean over components of {what}^order"
+    groups["moments"]["moment"] = (("path", "order"), moments, {"long_name": long_name, "units": SCALED_UNITS})
+    groups["moments"] = groups["moments"].assign_coords(order=orders)
+    groups["stationarity"] = _stationarity(run, scalars)
+    groups["sampler"] = _sampler(run, arrays["tally"])
+    histogram = _histogram(member, arrays["counts"])
+    if run.keep_samples:
+        samples = _without_failed(arrays["samples"], arrays["tally"])
+        groups["samples"] = _states(run, samples, "draw", plan.steps[plan.draws >= 0])
+    return groups | {"histogram": histogram, "law": _law(run, histogram["edges"].to_numpy())}
 
 
-def _histogram(run: Equilibrium, counts: np.ndarray) -> xr.Dataset:
-    edges = np.linspace(*histogram_range(run), run.bins + 1)
-    batch = np.arange(len(counts))
+def _stationarity(run: Run, scalars: Sequence[Scalar]) -> xr.Dataset:
+    """Whether early and late observations agree, and how many independent ones a path is worth."""
+    plan = schedule(run)
+    n = len(plan.steps)
+    unknown = np.full(len(scalars), np.nan)
+    z, threshold, verdict = unknown, np.nan, -1
+    worth, error, time = unknown.copy(), unknown.copy(), unknown.copy()
+    interval = (plan.steps[-1] - plan.steps[0]) / max(n - 1, 1) * (run.dt or np.nan)
+    if n > 1 and int(np.sum(np.isfinite(scalars[0].mean))) >= LEAST_PATHS:
+        early, late = (np.stack([scalar.halves[half] for scalar in scalars], axis=1) for half in (0, 1))
+        z, threshold, stationary = statistics.stationarity(early, late)
+        verdict = int(stationary)
+        for k, scalar in enumerate(scalars):
+            found = statistics.effective_samples(scalar.mean * n, scalar.square * n, n)
+            worth[k], error[k] = found
+            time[k] = n * interval / found.value
+    clock = f"time in the model's clock ({_clock(run)})"
+    return xr.Dataset(
+        {
+            "z": ("scalar", z, {"long_name": "late minus early mean over its standard error", "units": "1"}),
+            "threshold": ((), threshold, {"long_name": "the |z| that chance exceeds once in 10,000 runs", "units": "1"}),
+            "stationary": (
+                (),
+                np.int8(verdict),
+                {"long_name": "1: no |z| above the threshold; 0: some; -1: nothing to compare", "units": "code"},
+            ),
+            "effective_samples": (
+                "scalar",
+                worth,
+                {"long_name": "independent observations that those of one path are worth", "units": "1"},
+            ),
+            "effective_samples_error": ("scalar", error, {"long_name": "its standard error", "units": "1"}),
+            "autocorrelation_time": ("scalar", time, {"long_name": "integrated autocorrelation time", "units": clock}),
+        },
+        coords={"scalar": [scalar.name for scalar in scalars]},
+    )
+
+
+def _histogram(member: Member, counts: np.ndarray, slots: tuple[str, ...] = ()) -> xr.Dataset:
+    """Histograms from counts (batch, slot, bins + 2); `slots` names their dimension, () where there is one slot."""
+    assert member.run.bins is not None
+    counts = np.moveaxis(counts, 1, 0) if slots else counts[:, 0]
+    edges = np.linspace(*histogram_range(member), member.run.bins + 1)
+    dims = (*slots, "batch")
     values = {
-        "counts": (("batch", "bin"), counts[:, 1:-1], "values in each bin"),
-        "underflow": ("batch", counts[:, 0], "values below the first edge"),
-        "overflow": ("batch", counts[:, -1], "values from the last edge on"),
-        "samples": ("batch", counts.sum(axis=1), "values in all, underflow and overflow included"),
+        "counts": ((*dims, "bin"), counts[..., 1:-1], "values in each bin"),
+        "underflow": (dims, counts[..., 0], "values below the first edge"),
+        "overflow": (dims, counts[..., -1], "values from the last edge on"),
+        "samples": (dims, counts.sum(axis=-1), "values in all, underflow and overflow included"),
     }
+    if slots:
+        values["counted"] = values.pop("samples")
     variables: dict[str, Any] = {
         name: (dims, np.ascontiguousarray(array), {"long_name": long_name, "units": "count"})
         for name, (dims, array, long_name) in values.items()
     }
     variables["edges"] = ("bin_edge", edges, {"long_name": "edges of the bins", "units": SCALED_UNITS})
-    return xr.Dataset(variables, coords={"batch": batch, "bin": np.arange(run.bins)})
+    coords = {"batch": np.arange(counts.shape[-2]), "bin": np.arange(member.run.bins)}
+    return xr.Dataset(variables, coords=coords)
 
 
 def _law(run: Run, edges: np.ndarray) -> xr.Dataset:
-    """What is known exactly about the histogram (NaN where no law is known) and the trace."""
-    try:
+    """What is known exactly about the histogram and the trace; NaN where no law is known."""
+    probability, edge, trace_mean = np.full(len(edges) - 1, np.nan), np.nan, np.nan
+    with contextlib.suppress(InvalidValue):
         law = laws.of(run.model)
         probability, edge = np.diff(law.cdf(edges)), law.support[1]
-    except InvalidValue:
-        probability, edge = np.full(len(edges) - 1, np.nan), np.nan
-    trace = laws.trace(run.model)
+    with contextlib.suppress(InvalidValue):
+        trace_mean = laws.trace(run.model).mean()
     return xr.Dataset(
         {
             "probability": (
@@ -261,7 +338,7 @@ def _law(run: Run, edges: np.ndarray) -> xr.Dataset:
             "edge": ((), edge, {"long_name": "upper end of the law's support", "units": SCALED_UNITS}),
             "trace_mean": (
                 (),
-                trace.mean(),
+                trace_mean,
                 {"long_name": "exact mean of the trace at this width", "units": MODEL_UNITS},
             ),
         },
@@ -287,22 +364,65 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
     dims = swept_dimensions([member.run for member in members])
     each: dict[str, dict[tuple[Any, ...], xr.Dataset]] = {}
     for member, arrays in zip(members, results, strict=True):
-        at = tuple(parameters(member.run)[name] for name in dims)
-        fixed = {name: value for name, value in parameters(member.run).items() if name not in dims}
+        values = parameters(member.run) | {"dt": member.run.dt}
+        at = tuple(values[name] for name in dims)
+        fixed = {name: value for name, value in values.items() if name not in (*dims, "dt")}
         own = xr.Dataset(
-            {
-                "dt": ((), member.run.dt, {"long_name": "time step", "units": "time in the model's clock"}),
-                "last_step": ((), schedule(member.run).last_step, {"long_name": "last step", "units": "steps"}),
-            }
+            {"last_step": ((), schedule(member.run).last_step, {"long_name": "last step", "units": "steps"})}
         )
+        if "dt" not in dims:
+            own["dt"] = ((), member.run.dt, {"long_name": COORDINATES["dt"][1], "units": COORDINATES["dt"][0]})
         for name, group in ({"/": own} | _groups(member, arrays)).items():
             each.setdefault(name, {})[at] = group.assign_coords(fixed)
-    tree = xr.DataTree.from_dict({name: _labelled(_combined(data, dims)) for name, data in each.items()})
+    groups = {name: _labelled(_combined(data, dims)) for name, data in each.items()}
     first = members[0].run
+    if "dt" in dims:
+        groups["extrapolated"] = _extrapolated(groups, SCHEMES[str(first.scheme)].order)
+    tree = xr.DataTree.from_dict(groups)
     stored = [json.loads(member.run.to_json()) for member in members]
     tree.attrs = _provenance(first, circumstances, "Equilibria of " + type(first.model).__name__, stored)
     del tree.attrs["dt"]
     return tree
+
+
+def _extrapolated(groups: Mapping[str, xr.Dataset], order: float) -> xr.Dataset:
+    """The mean of every scalar as dt → 0, its error, the order seen, and the bias at each step."""
+    found = []
+    for group in ("moments", "extremes", "spacing", "observables"):
+        for name, variable in groups.get(group, xr.Dataset()).data_vars.items():
+            if variable.dims[-1] == "path":
+                found.append(_extrapolated_scalar(str(name), variable, order))
+    return _labelled(xr.concat(found, dim="scalar", data_vars="all", coords="minimal", compat="override"))
+
+
+def _extrapolated_scalar(name: str, variable: xr.DataArray, order: float) -> xr.Dataset:
+    """The extrapolation of one scalar (…, dt, path), at every point of what else is swept."""
+    steps = variable["dt"].to_numpy()
+    others = [dim for dim in variable.dims if dim not in ("dt", "path")]
+    values = variable.transpose(*others, "dt", "path")
+    shape = values.shape[: len(others)]
+    results = [statistics.extrapolate(values.to_numpy()[at], steps, order) for at in np.ndindex(*shape)]
+    units = variable.attrs["units"]
+
+    def gathered(get: Callable[[Any], Any], *dims: str) -> tuple[list[Any], np.ndarray]:
+        array = np.array([get(result) for result in results], dtype=np.float64)
+        return [*others, *dims], array.reshape((*shape, *array.shape[1:]))
+
+    data = xr.Dataset(
+        {
+            "value": (*gathered(lambda r: r.limit.value), {"long_name": "mean as dt -> 0", "units": units}),
+            "error": (*gathered(lambda r: r.limit.error), {"long_name": "its standard error", "units": units}),
+            "order": (*gathered(lambda r: r.order.value), {"long_name": "order of the bias in dt", "units": "1"}),
+            "order_error": (*gathered(lambda r: r.order.error), {"long_name": "its standard error", "units": "1"}),
+            "bias": (*gathered(lambda r: [b.value for b in r.bias], "dt"), {"long_name": "bias at dt", "units": units}),
+            "bias_error": (
+                *gathered(lambda r: [b.error for b in r.bias], "dt"),
+                {"long_name": "its standard error", "units": units},
+            ),
+        },
+        coords={dim: variable[dim] for dim in (*others, "dt")} | {"scalar": name},
+    )
+    return data
 
 
 def swept_dimensions(runs: Sequence[Run]) -> list[str]:
@@ -310,6 +430,8 @@ def swept_dimensions(runs: Sequence[Run]) -> list[str]:
     if len({type(run.model) for run in runs}) != 1:
         raise InvalidValue("a sweep needs models of one class")
     values = [parameters(run) for run in runs]
+    if len({tuple(value.items()) for value in values}) < len(runs):
+        values = [value | {"dt": run.dt} for value, run in zip(values, runs, strict=True)]
     dims = [name for name in values[0] if len({value[name] for value in values}) > 1]
     grid = {tuple(value[name] for name in dims) for value in values}
     full = int(np.prod([len({value[name] for value in values}) for name in dims], dtype=int))
@@ -361,7 +483,7 @@ def last_state(result: xr.Dataset | xr.DataTree, model: Model) -> tuple[np.ndarr
 
 def members(tree: xr.DataTree) -> Iterator[xr.DataTree]:
     """The members of a sweep, each as the tree of a single run; a single run is its own only member."""
-    dims = [name for name in SWEPT if name in tree.dims]
+    dims = [name for name in DIMENSIONS if name in tree.dims]
     for index in np.ndindex(*(tree.sizes[name] for name in dims)):
         yield tree.isel(dict(zip(dims, (int(i) for i in index), strict=True)))
 

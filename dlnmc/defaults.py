@@ -1,84 +1,182 @@
 """Sound values for what a user leaves open, chosen from the model. They are functions of the description only.
 
-The constants come from measurements with β = d, κ = 1, Leimkuhler–Matthews: at d = 64 and the step chosen here the
-trace is biased by less than 1 % of its standard deviation, and the mean spacing ratio by less than 0.004, for depths
-1 to 8; the trace forgets its past in less than one unit of time, the smallest singular values in a fraction of N units.
+The constants come from measurements, see docs/choosing.md.
 """
 
 import math
 from typing import TypeVar
 
 import numpy as np
+from scipy.optimize import brentq
 
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run
-from dlnmc.engine import check, paper_time, state_row
+from dlnmc.engine import check, kernel_time, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, Model
 
 RunType = TypeVar("RunType", bound=Run)
 
-STEP = 0.05  # times the size of the model: a step in natural units of time
-STIFFNESS = 0.1  # the largest step times the slope of the drift at the edge
-BURN_IN = 4.0  # natural units of time, to which the depth is added
+STEP = 0.05  # a step in units of the time in which noise crosses the distance of neighbours
+STIFFNESS = 0.1  # the largest step times the slope of the energy's force at the edge
+QUARTILES = 0.8741  # distance of the quartiles of the quarter circle of radius 2
+BURN_IN = 4.0  # natural units of time, to which the time that small singular values need is added
 DURATION = 4.0
+MEMORY = 0.5  # integrated autocorrelation time of the trace, at most, in natural units
+BIAS = 0.01  # bias of the trace at the default step, at most, in standard deviations of one state
 OBSERVATIONS = 64
+BINS = 256
+
+
+def virial(model: Model) -> float:
+    """The mean of s v'(s) over components s at equilibrium, exact for every energy.
+
+    The density of λ is that of a homogeneous function times e^{−(β/κ)E}; so is that of x for Dyson.
+    """
+    if not isinstance(model, DeepLinearNetwork):
+        return (model.kappa + model.size - 1.0) / model.beta
+    N, kappa = model.depth, model.kappa
+    return (kappa / N + (model.width - 1.0) * (0.5 + (kappa - 0.5) / N)) / model.beta
+
+
+def typical_size(model: Model) -> float:
+    """The s > 0 at which s v'(s) is its mean: √(E[Tr WᵀW]/d) where the energy is quadratic, or there is none."""
+    target = virial(model)
+    if model.energy.kind != "polynomial":
+        return math.sqrt(target)
+    sizes = np.logspace(-8, 8, 1601) * math.sqrt(target)
+    found = 0.0
+    for sign in (1.0,) if isinstance(model, DeepLinearNetwork) else (1.0, -1.0):
+        below = np.flatnonzero(sign * sizes * model.slope(sign * sizes) < target)
+        last = int(below[-1])  # beyond it the energy only grows
+        ends = sizes[last], sizes[min(last + 1, len(sizes) - 1)]
+        root = brentq(lambda s, sign=sign: sign * s * float(model.slope(np.array(sign * s))) - target, *ends)
+        found = max(found, float(root))
+    return found
+
+
+def _stiffness(model: Model, s: float) -> float:
+    """The slope of the energy's force in the coordinate λ (log σ at infinite depth, x for Dyson) at σ = s."""
+    N = model.depth if isinstance(model, DeepLinearNetwork) else 1.0
+    whole = [N * m - 1.0 if math.isfinite(N) else float(m) for m in range(1, len(model.powers) + 1)]
+    terms = [m * abs(a) * whole[m - 1] * s ** (m - 2.0 / N) for m, a in enumerate(model.powers, 1)]
+    return sum(terms)
 
 
 def time_unit(model: Model) -> float:
-    """The model's natural unit of time, in its own clock: with β = d it is 1 in the paper's clock.
+    """The model's natural unit of time, in its own clock: with β = d and quadratic energy it is 1 in the paper's clock.
 
     Under λ → c λ with c^{2N} = d/β the equation for β becomes that for β = d in time multiplied by c^{2N−2}.
     """
+    unit = 1.0
     if isinstance(model, DeepLinearNetwork):
-        return float((model.beta / model.width) ** (1.0 - 1.0 / model.depth)) / paper_time(model)
-    return 1.0
+        unit = float((model.beta / model.width) ** (1.0 - 1.0 / model.depth)) / kernel_time(model)
+    if model.energy.kind == "polynomial":
+        quadratic = model.changed(energy="quadratic")
+        unit *= _stiffness(quadratic, typical_size(quadratic)) / _stiffness(model, typical_size(model))
+    return unit
+
+
+def _law_and_unit(model: Model) -> tuple[laws.Law, float]:
+    """The law of singular values or eigenvalues for d → ∞, or one of similar shape, and its unit in the model.
+
+    It is that of quadratic energy; of κ = 1 where κ = 0, and there is no equilibrium.
+    """
+    similar = model if model.kappa > 0 else model.changed(kappa=1.0)
+    law = laws.of(similar.changed(energy="quadratic"))
+    return law, typical_size(similar) / math.sqrt(law.moment(2))
+
+
+def equilibrium_radius(model: Model) -> float:
+    """Where singular values or eigenvalues end at equilibrium, about, in units of √(d/β)."""
+    law, unit = _law_and_unit(model)
+    return law.support[1] * unit / scale(model) or 1.0
 
 
 def default_dt(model: Model) -> float:
     """A step that resolves both the typical spacing of neighbours and the steepest part of the energy."""
-    if not isinstance(model, DeepLinearNetwork):
-        return min(STEP / (model.size * max(model.kappa, 1.0)), 0.1 * STEP)
-    N, kappa = model.depth, max(model.kappa, 1.0)
-    law = laws.singular_values(N)
-    inner = np.exp(law.log_ppf([0.25, 0.75]) / N)
-    spread = (inner[1] - inner[0]) / 0.8741  # of λ between its quartiles, in units of that at depth 1
-    hotter = (N + 2.0 * kappa - 1.0) / (N + 1.0)  # mean of y = σ² over that for κ = 1
-    spacing = STEP / model.width * N * spread**2 * hotter ** (1.0 / N) / kappa
-    top = law.support[1] ** 2 * hotter * (1.0 + 3.0 * model.width ** (-2.0 / 3.0))
-    slope = (2.0 * N - 1.0) * top ** (1.0 - 1.0 / N)
-    return float(min(spacing, STIFFNESS / slope) * time_unit(model))
+    law, unit = _law_and_unit(model)
+    top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
+    diffusion = 2.0 * model.kappa / model.beta  # of the coordinate: dx² = diffusion dt
+    if isinstance(model, DeepLinearNetwork):
+        assert isinstance(law, laws.SingularValueLaw)
+        quartiles = law.log_ppf([0.25, 0.75]) + math.log(unit)
+        if math.isfinite(model.depth):
+            quartiles = np.exp(quartiles / model.depth)
+            diffusion /= model.depth
+    else:
+        quartiles = law.ppf([0.25, 0.75]) * unit / 2.0  # the semicircle's, on both sides of 0
+        diffusion *= max(1.0, 1.0 / model.kappa)  # where noise is weak, the repulsion decides
+    spacing = (quartiles[1] - quartiles[0]) / QUARTILES / model.size
+    crossing = 2.0 * spacing**2 / diffusion
+    return float(min(STEP * crossing, STIFFNESS / _stiffness(model, top)) / kernel_time(model))
 
 
 def default_burn_in(model: Model) -> float:
     """A time in which the slowest singular values forget a random start."""
-    slowest = model.depth / min(model.kappa, 1.0) if isinstance(model, DeepLinearNetwork) else 1.0
+    slowest = 1.0
+    if isinstance(model, DeepLinearNetwork):
+        slowest = model.depth / min(model.kappa, 1.0)
+        if math.isinf(model.depth):  # log σ_d diffuses over its own range, far down where its law has a heavy tail
+            law, _ = _law_and_unit(model)
+            assert isinstance(law, laws.SingularValueLaw)
+            middle, low = law.log_ppf([0.5, 0.5 / model.width])
+            tail = (model.width - 1.0) * (0.5 / model.kappa - 1.0) - 1.0  # the exponent of its distribution function
+            slowest = (1.0 + middle - low) ** 2 * (1.0 + 10.0 / tail)
     return (BURN_IN + slowest) * time_unit(model)
 
 
+def _for_accuracy(run: Equilibrium, accuracy: float) -> dict[str, object]:
+    """The step and duration with which the mean of the trace has this relative standard error, and no larger bias."""
+    spread = 1.0 / math.sqrt(laws.trace(run.model.changed(energy="quadratic")).shape)  # of one state
+    samples = (spread / accuracy) ** 2 / run.paths
+    values: dict[str, object] = {}
+    if run.dt is None and run.scheme != "mala":
+        values["dt"] = default_dt(run.model) * min(1.0, accuracy / (2.0 * BIAS * spread))
+    if run.duration is None:
+        values["duration"] = max(0.25, 2.0 * MEMORY * samples) * time_unit(run.model)
+    return values
+
+
+def check_equilibrium(run: Equilibrium) -> None:
+    """Raise InvalidValue where a model has no equilibrium, or coordinates do not reach it."""
+    model = run.model
+    if model.energy.kind == "none":
+        raise InvalidValue("energy = 'none': free motion has no equilibrium; use simulate, or energy = 'quadratic'")
+    if model.kappa == 0:
+        raise InvalidValue("kappa = 0.0: without noise there is no equilibrium to sample; use simulate, or kappa > 0")
+    laws.trace(model.changed(energy="quadratic"))  # refuses infinite depth above the threshold
+    if isinstance(model, DeepLinearNetwork) and state_row(run).coordinates == "sigma" and model.depth > 1:
+        raise InvalidValue(
+            "coordinates = 'sigma': at depths > 1 its steps visit the neighbourhood of 0 too rarely, and averages "
+            "are wrong; use coordinates = 'lambda' for equilibrium, 'sigma' with simulate"
+        )
+
+
 def completed(run: RunType) -> RunType:
-    """The run with everything filled in that was left open. Raises InvalidValue where it makes no sense."""
+    """The run with everything filled in that was left open. Raises InvalidValue where it makes no sense.
+
+    Only the step of a Metropolis-adjusted run is left open: it comes from a pilot run.
+    """
     check(run)
     row, model = state_row(run), run.model
     values: dict[str, object] = {"state": row.state, "coordinates": row.coordinates}
     if run.scheme is None:
-        values["scheme"] = "leimkuhler_matthews" if row.additive_noise else "milstein"
-    if run.dt is None:
-        values["dt"] = default_dt(model)
+        values["scheme"] = "leimkuhler_matthews" if row.additive_noise and model.kappa > 0 else "milstein"
     if run.start is None:
         values["start"] = "random"
     if isinstance(run, Equilibrium):
-        if isinstance(model, DeepLinearNetwork) and row.coordinates == "sigma" and model.depth > 1:
-            raise InvalidValue(
-                "coordinates = 'sigma': at depths > 1 its steps visit the neighbourhood of 0 too rarely, and averages "
-                "are wrong; use coordinates = 'lambda' for equilibrium, 'sigma' with simulate"
-            )
-        if model.energy.kind == "none":
-            raise InvalidValue("energy = 'none': free motion has no equilibrium; use simulate, or energy = 'quadratic'")
+        check_equilibrium(run)
+        if run.accuracy is not None:
+            values |= _for_accuracy(run, run.accuracy)
         if run.burn_in is None:
             values["burn_in"] = default_burn_in(model)
         if run.duration is None:
-            values["duration"] = DURATION * time_unit(model)
+            values.setdefault("duration", DURATION * time_unit(model))
         if run.observations is None:
             values["observations"] = run.draws * max(1, math.ceil(OBSERVATIONS / run.draws))
+        if run.bins is None:
+            values["bins"] = BINS
+        if run.dt is None and run.scheme != "mala":
+            values.setdefault("dt", default_dt(model))
     return run.changed(**values)

@@ -3,6 +3,7 @@
 A new state or coordinate is one row of `STATES`, a new scheme one row of `SCHEMES`, beside its name in `config`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from dlnmc.config import Run
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc.energies import NoEnergy, Quadratic
 from dlnmc_kernels import dyson, energies, schemes, singular_values
 
 Floats = NDArray[np.float64]
@@ -23,26 +25,31 @@ class StateRow(NamedTuple):
     model: type
     state: str
     coordinates: str
+    serves: Callable[[Any], bool]  # whether a model of this class can be evolved so
     additive_noise: bool
     parameters: Callable[[Any], Any]  # model -> the kernels' parameter tuple
-    from_observed: Callable[[Any, Floats], Floats]  # model, singular values or eigenvalues -> coordinates
+    from_level: Callable[[Any, Floats], Floats]  # model, log σ or x -> coordinates
 
 
 class SchemeRow(NamedTuple):
-    """An integration scheme and whether it needs additive noise."""
+    """An integration scheme, what it needs, and what it is good for."""
 
     parameters: Callable[[], Any]
-    needs_additive_noise: bool
+    needs_additive_noise: bool = False
+    needs_noise: bool = False  # kappa > 0
+    memory: Callable[[int], int] = lambda size: 0  # rows carried from step to step
+    order: float = 1.0  # of the bias at equilibrium in the step, where the drift is smooth
 
 
-ENERGIES: dict[str, Callable[[Any], Any]] = {  # kind -> the kernels' tuple of an energy
-    "quadratic": lambda energy: energies.Quadratic(1.0),
-    "none": lambda energy: energies.Quadratic(0.0),
-}
+def _energy(model: Model) -> Any:
+    """The kernels' tuple of an energy."""
+    if isinstance(model.energy, Quadratic | NoEnergy):
+        return energies.Quadratic(float(isinstance(model.energy, Quadratic)))
+    return energies.Polynomial(tuple(map(float, model.powers)))
 
 
-def _energy(model: Any) -> Any:
-    return ENERGIES[model.energy.kind](model.energy)
+def _finite_depth(model: Any) -> bool:
+    return math.isfinite(model.depth)
 
 
 STATES = (
@@ -50,22 +57,34 @@ STATES = (
         DeepLinearNetwork,
         "singular_values",
         "lambda",
+        _finite_depth,
         True,
         lambda m: singular_values.Lambda(float(m.depth), m.beta, m.kappa, _energy(m)),
-        lambda m, sigma: sigma ** (1.0 / m.depth),
+        lambda m, log_sigma: np.exp(log_sigma / m.depth),
     ),
     StateRow(
         DeepLinearNetwork,
         "singular_values",
         "sigma",
+        _finite_depth,
         False,
         lambda m: singular_values.Sigma(float(m.depth), m.beta, m.kappa, _energy(m)),
-        lambda m, sigma: sigma,
+        lambda m, log_sigma: np.exp(log_sigma),
+    ),
+    StateRow(
+        DeepLinearNetwork,
+        "singular_values",
+        "log",
+        lambda m: not _finite_depth(m),
+        True,
+        lambda m: singular_values.LogSigma(m.beta, m.kappa, _energy(m)),
+        lambda m, log_sigma: log_sigma,
     ),
     StateRow(
         DysonBrownianMotion,
         "eigenvalues",
         "eigenvalues",
+        lambda m: True,
         True,
         lambda m: dyson.Dyson(m.beta, m.kappa, _energy(m)),
         lambda m, x: x,
@@ -73,37 +92,46 @@ STATES = (
 )
 
 SCHEMES = {
-    "euler_maruyama": SchemeRow(schemes.EulerMaruyama, False),
-    "milstein": SchemeRow(schemes.Milstein, False),
-    "leimkuhler_matthews": SchemeRow(schemes.LeimkuhlerMatthews, True),
+    "euler_maruyama": SchemeRow(schemes.EulerMaruyama),
+    "milstein": SchemeRow(schemes.Milstein),
+    "leimkuhler_matthews": SchemeRow(schemes.LeimkuhlerMatthews, needs_additive_noise=True, order=2.0),
+    "mala": SchemeRow(
+        schemes.MetropolisAdjusted, needs_additive_noise=True, needs_noise=True, memory=lambda size: size + 1
+    ),
 }
 
 
 def state_row(run: Run) -> StateRow:
     """The row that serves a run; an InvalidValue names the combinations that exist."""
-    rows = [row for row in STATES if isinstance(run.model, row.model)]
+    rows = [row for row in STATES if isinstance(run.model, row.model) and row.serves(run.model)]
     for row in rows:
         if run.state in (None, row.state) and run.coordinates in (None, row.coordinates):
             return row
     known = ", ".join(f"state {row.state!r} with coordinates {row.coordinates!r}" for row in rows)
+    depth = f" of depth {run.model.depth:g}" if isinstance(run.model, DeepLinearNetwork) else ""
     raise InvalidValue(
-        f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {type(run.model).__name__} there is {known}"
+        f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {type(run.model).__name__}{depth} there is "
+        f"{known}"
     )
 
 
 def check(run: Run) -> None:
-    """Raise InvalidValue for a run that makes no sense, saying why and what does."""
-    model = run.model
-    if not np.isfinite(getattr(model, "depth", 1.0)):
-        raise InvalidValue(f"depth = {getattr(model, 'depth', None)}: paths are simulated at finite depth only")
-    if model.kappa == 0:
-        raise InvalidValue("kappa = 0.0: paths are simulated for kappa > 0; without noise there is nothing to sample")
+    """Raise InvalidValue for a scheme that cannot serve the model and coordinates, saying why and which can."""
     row = state_row(run)
-    if run.scheme is not None and SCHEMES[run.scheme].needs_additive_noise and not row.additive_noise:
-        fitting = [name for name, scheme in SCHEMES.items() if not scheme.needs_additive_noise]
+    if run.scheme is None:
+        return
+    scheme = SCHEMES[run.scheme]
+    if scheme.needs_additive_noise and not row.additive_noise:
+        fitting = [name for name, other in SCHEMES.items() if not other.needs_additive_noise]
         raise InvalidValue(
             f"scheme = {run.scheme!r}: it needs additive noise, and in coordinates {row.coordinates!r} the noise is "
             f"multiplicative; use {' or '.join(fitting)}, or other coordinates"
+        )
+    if scheme.needs_noise and run.model.kappa == 0:
+        fitting = [name for name, other in SCHEMES.items() if not other.needs_noise]
+        raise InvalidValue(
+            f"scheme = {run.scheme!r}: at kappa = 0 there is no noise, and no density to sample; use "
+            f"{' or '.join(fitting)}"
         )
 
 
@@ -113,11 +141,20 @@ def compiled_arguments(run: Run) -> tuple[Any, Any]:
     return state_row(run).parameters(run.model), SCHEMES[run.scheme].parameters()
 
 
-def paper_time(model: Any) -> float:
-    """The paper's time that passes in one unit of the model's clock."""
-    return 1.0 / model.depth if getattr(model, "clock", "paper") == "depth" else 1.0
+def noise_key(seed: int) -> np.uint64:
+    """The 64-bit Philox key of a seed."""
+    return np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
+def kernel_time(model: Any) -> float:
+    """The time in a kernel's equation that passes in one unit of the model's clock.
+
+    It is the paper's at finite depth; at infinite depth it is the model's own.
+    """
+    depth = getattr(model, "depth", 1.0)
+    return 1.0 / depth if getattr(model, "clock", "paper") == "depth" and math.isfinite(depth) else 1.0
 
 
 def scale(model: Any) -> float:
-    """√(d/β): laws are those of singular values or eigenvalues divided by it."""
-    return float(np.sqrt(model.size / model.beta))
+    """√(d/β): laws are those of singular values or eigenvalues divided by it. 1 for β = ∞."""
+    return math.sqrt(model.size / model.beta) if math.isfinite(model.beta) else 1.0

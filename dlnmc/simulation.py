@@ -27,12 +27,15 @@ from dlnmc.descriptions import unknown_key
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import run_in_threads, thread_count
 from dlnmc.models import Model
+from dlnmc.observables import Function, resolved
+from dlnmc.pilot import adapted_step
 from dlnmc.progress import Progress
 from dlnmc.starts import check_start, checked_array, digest
 from dlnmc.store import ChunkStore
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
 
+Observables = Sequence[str] | Mapping[str, Function] | None
 Start = str | ArrayLike | xr.Dataset | xr.DataTree | None
 
 
@@ -46,6 +49,8 @@ def simulate(
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
+    bins: int | None = None,
+    keep_samples: bool = True,
     seed: int = 0,
     failed_fraction: float = 0.0,
     threads: int | None = None,
@@ -66,8 +71,12 @@ def simulate(
         law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), or an earlier
         result, which is continued from its last state with fresh noise.
     state, coordinates, scheme
-        For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma"; schemes
-        "euler_maruyama", "milstein", "leimkuhler_matthews" (additive noise).
+        For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
+        schemes "euler_maruyama", "milstein", "leimkuhler_matthews", "mala" (the last two for additive noise).
+    bins
+        Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
+    keep_samples
+        Whether the states themselves are kept.
     seed
         0 <= seed < 2^64. Equal seeds give equal bits, for every number of threads; more paths leave earlier ones as
         they were.
@@ -82,7 +91,7 @@ def simulate(
     -------
     xarray.Dataset
         `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
-        counts and status by path.
+        counts and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
 
     Raises
     ------
@@ -93,8 +102,9 @@ def simulate(
     """
     member = prepared(
         Simulation,
-        {"model": model, "paths": paths, "dt": dt, "times": times},
+        {"model": model, "paths": paths, "dt": dt, "times": times, "keep_samples": keep_samples},
         start,
+        bins=bins,
         state=state,
         coordinates=coordinates,
         scheme=scheme,
@@ -110,12 +120,14 @@ def equilibrium(
     model: Model,
     *,
     paths: int = 4096,
-    dt: float | None = None,
+    dt: float | Sequence[float] | None = None,
     burn_in: float | None = None,
     duration: float | None = None,
     draws: int = 1,
     observations: int | None = None,
-    bins: int = 256,
+    accuracy: float | None = None,
+    observables: Observables = None,
+    bins: int | None = None,
     keep_samples: bool = True,
     start: Start = None,
     state: str | None = None,
@@ -132,34 +144,52 @@ def equilibrium(
     at least 64) enter the streaming statistics: integer histograms in batches of paths, moments, extremes and spacing
     ratios by path. What is left out is chosen from the model and recorded. The rest is as in `simulate`.
 
+    Parameters
+    ----------
+    dt
+        The time step, or several, each a whole multiple of the smallest: a ladder on shared noise, with a dimension
+        `dt` and a group `extrapolated`, the values for dt → 0 with their errors. With scheme "mala" the step has no
+        bias; left out, it comes from a pilot run.
+    accuracy
+        The relative standard error that the mean of Tr WᵀW (or Σx²) should have, and a bound on its bias; it chooses
+        `dt` and `duration` where they are left out.
+    observables
+        Names of built-in ones (`dlnmc.observables.BUILT_IN`), or {"name": function} of the ascending singular values or
+        eigenvalues of one path, which is compiled; their time averages by path are in the group `observables`.
+
     Returns
     -------
     xarray.DataTree
-        Groups `samples`, `histogram`, `moments`, `spacing`, `extremes`, `sampler`, and `law`.
+        Groups `samples`, `histogram`, `moments`, `spacing`, `extremes`, `observables`, `stationarity`, `sampler`,
+        and `law`.
     """
-    member = prepared(
-        Equilibrium,
+    members = ladder(
         {
             "model": model,
             "paths": paths,
             "draws": draws,
-            "bins": bins,
             "keep_samples": keep_samples,
             "seed": seed,
         },
         start,
         dt=dt,
+        bins=bins,
         burn_in=burn_in,
         duration=duration,
         observations=observations,
+        accuracy=accuracy,
+        observables=observables,
         state=state,
         coordinates=coordinates,
         scheme=scheme,
         failed_fraction=failed_fraction,
     )
     began = time.time()
-    (arrays,) = execute([member], threads=threads, progress=progress)
-    return dataset.equilibrium_tree(member, arrays, dataset.Circumstances(began, thread_count(threads)))
+    results = execute(members, threads=threads, progress=progress)
+    circumstances = dataset.Circumstances(began, thread_count(threads))
+    if len(members) > 1:
+        return dataset.sweep_tree(members, results, circumstances)
+    return dataset.equilibrium_tree(members[0], results[0], circumstances)
 
 
 def sweep(
@@ -170,7 +200,7 @@ def sweep(
     progress: bool = False,
     **settings: Any,
 ) -> xr.DataTree:
-    """`equilibrium` of several models, in one tree with a dimension for every parameter that differs.
+    """`equilibrium` of several models, in one tree with a dimension for every parameter that differs, and for dt.
 
     The models must form a grid in the parameters that differ (depth, width or size, beta, kappa), or differ in one.
     Members use distinct noise unless `common_noise` is true. `settings` are those of `equilibrium`.
@@ -190,7 +220,7 @@ def sweep_members(models: Sequence[Model], settings: dict[str, Any], start: Star
     members = []
     for index, model in enumerate(models):  # the first validates the seed, before others are derived from it
         own = seed if common_noise else member_seed(seed, index)
-        members.append(prepared(Equilibrium, settings | {"model": model, "seed": own}, start))
+        members += ladder(settings | {"model": model, "seed": own}, start)
     dataset.swept_dimensions([member.run for member in members])
     return members
 
@@ -202,20 +232,49 @@ def member_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
 
 
+def ladder(settings: dict[str, Any], start: Start, **optional: Any) -> list[Member]:
+    """The complete runs of one model: one for each step, on the noise of the finest, where `dt` is a list."""
+    dt = optional.pop("dt", None)
+    dt = settings.get("dt") if dt is None else dt
+    settings = {name: value for name, value in settings.items() if name != "dt"}
+    if not isinstance(dt, Sequence | np.ndarray):
+        return [prepared(Equilibrium, settings, start, dt=dt, **optional)]
+    steps = [float(step) for step in dt]
+    if not steps or len(set(steps)) < len(steps):
+        raise InvalidValue(f"dt = {steps}: a list must hold one or more different steps")
+    finest = min(steps)
+    members = []
+    for step in sorted(steps):
+        ratio = step / finest if finest > 0 else 1.0
+        if not abs(ratio - round(ratio)) <= 1e-9 * ratio:
+            raise InvalidValue(f"dt = {steps}: {step:g} must be a whole multiple of the smallest, {finest:g}")
+        refined = settings | {"refinement": round(ratio)}
+        members.append(prepared(Equilibrium, refined, start, dt=round(ratio) * finest, **optional))
+    return members
+
+
 def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional: Any) -> Member:
-    """The complete description of a run and its start values."""
+    """The complete description of a run, its start values and its observables."""
     values = settings | {name: value for name, value in optional.items() if value is not None}
     if start is None:
         start = values.pop("start", None)
+    asked = values.pop("observables", None)
+    given = None
     if start is None or isinstance(start, str):
         run = completed(cls(**(values | {"start": start})))
         check_start(run)
-        return Member(run)
-    if isinstance(start, xr.Dataset | xr.DataTree):
-        start, values["first_step"] = dataset.last_state(start, cls(**values).model)
-    run = cls(**values, start="given")
-    given = checked_array(start, run)
-    return Member(completed(run.changed(start_digest=digest(given))), given)
+    else:
+        if isinstance(start, xr.Dataset | xr.DataTree):
+            start, values["first_step"] = dataset.last_state(start, cls(**values).model)
+        run = cls(**values, start="given")
+        given = checked_array(start, run)
+        run = completed(run.changed(start_digest=digest(given)))
+    observables = resolved(asked, run.model.size)
+    run = run.changed(observables=tuple(observable.key for observable in observables))
+    if run.dt is None:
+        assert isinstance(run, Equilibrium)
+        run = run.changed(dt=adapted_step(run, given))
+    return Member(run, given, observables)
 
 
 def execute(

@@ -1,9 +1,11 @@
 """Initial values: pure functions of (description, path), so that chunks and resumed runs agree.
 
-A start returns the singular values or eigenvalues, ascending, of the paths of some blocks: shape (path, component).
+A start returns levels, ascending, of the paths of some blocks: shape (path, component). Levels are eigenvalues, or the
+logarithms of singular values: at large depth singular values themselves underflow.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +15,10 @@ from scipy.special import gammaincinv
 
 from dlnmc import laws
 from dlnmc.config import Run
-from dlnmc.engine import paper_time, scale
+from dlnmc.defaults import typical_size
+from dlnmc.engine import kernel_time, noise_key, scale
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DysonBrownianMotion
+from dlnmc.models import DysonBrownianMotion, Model
 from dlnmc_kernels.driver import normals, uniforms
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import START
@@ -25,52 +28,56 @@ Floats = NDArray[np.float64]
 LARGEST_STACK = 2**22  # numbers in a stack of dense matrices
 
 
-def noise_key(seed: int) -> np.uint64:
-    """The 64-bit Philox key of a seed."""
-    return np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
-
-
 def _per_path(kernel: Callable[..., None], run: Run, first_block: int, blocks: int, count: int, *extra: int) -> Floats:
     out = np.empty((blocks, count + count % 2, WIDTH))
     kernel(noise_key(run.seed), START, first_block, *extra, out)
     return np.ascontiguousarray(out[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
 
 
-def start_values(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
-    """The initial singular values or eigenvalues of the paths of `blocks` blocks from `first_block` on."""
+def start_levels(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
+    """The initial levels of the paths of `blocks` blocks from `first_block` on."""
     assert run.start is not None
-    if given is not None:
-        rows = np.arange(first_block * WIDTH, (first_block + blocks) * WIDTH)
-        return given[np.minimum(rows, len(given) - 1)] if given.ndim == 2 else np.tile(given, (len(rows), 1))
-    return STARTS[run.start](run, first_block, blocks)
+    if given is None:
+        return STARTS[run.start](run, first_block, blocks)
+    rows = np.arange(first_block * WIDTH, (first_block + blocks) * WIDTH)
+    values = given[np.minimum(rows, len(given) - 1)] if given.ndim == 2 else np.tile(given, (len(rows), 1))
+    if isinstance(run.model, DysonBrownianMotion):
+        return values
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
+def _levels(model: Model, law: laws.Law, probability: Floats, unit: float) -> Floats:
+    """Levels at quantiles of a law in units of `unit`."""
+    if isinstance(law, laws.SingularValueLaw):
+        return np.asarray(law.log_ppf(probability)) + np.log(unit)
+    return np.asarray(law.ppf(probability)) * unit
 
 
 def _random(run: Run, first_block: int, blocks: int) -> Floats:
     """One component uniform between each two of the d + 1 equidistant quantiles of a law of the right kind.
 
-    The law is that for κ = 1 (the semicircle for Dyson), scaled to the exact mean of Tr WᵀW or Σx² at equilibrium (with
-    quadratic energy, whatever the energy).
+    The law is that of quadratic energy for d → ∞, scaled to the typical size at equilibrium. Where there is no
+    equilibrium to scale to (κ = 0), that of κ = 1 is taken.
     """
     model, size = run.model, run.model.size
+    similar = model if model.kappa > 0 else model.changed(kappa=1.0)
     cell = (np.arange(size) + _per_path(uniforms, run, first_block, blocks, size)) / size
-    quadratic = model.changed(energy="quadratic")
-    law = laws.of(quadratic if isinstance(model, DysonBrownianMotion) else quadratic.changed(kappa=1.0))
-    spread = np.sqrt(laws.trace(quadratic).mean() / (size * law.moment(2)))
-    return np.asarray(law.ppf(cell) * spread, dtype=np.float64)
+    law = laws.of(similar.changed(energy="quadratic"))
+    return _levels(model, law, cell, typical_size(similar) / np.sqrt(law.moment(2)))
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:
     """The quantiles of the equilibrium law at (i − ½)/d, the same for every path."""
-    law = laws.of(run.model)
-    quantiles = law.ppf((np.arange(run.model.size) + 0.5) / run.model.size)
-    return np.tile(np.asarray(quantiles) * scale(run.model), (blocks * WIDTH, 1))
+    probability = (np.arange(run.model.size) + 0.5) / run.model.size
+    return np.tile(_levels(run.model, laws.of(run.model), probability, scale(run.model)), (blocks * WIDTH, 1))
 
 
 def _zero(run: Run, first_block: int, blocks: int) -> Floats:
     """Dyson Brownian motion one step after all eigenvalues are 0, drawn exactly from the β-Hermite model."""
     model, size = run.model, run.model.size
     assert run.dt is not None
-    t = run.dt * paper_time(model)
+    t = run.dt * kernel_time(model)
     spread = -np.expm1(-2.0 * t) if model.energy.kind == "quadratic" else 2.0 * t
     exponent = 2.0 / model.kappa
     diagonal = _per_path(normals, run, first_block, blocks, size, 0)
@@ -105,6 +112,8 @@ def check_start(run: Run) -> None:
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
     if run.start == "law":
         laws.of(run.model)
+    if run.start == "random" and not math.isfinite(run.model.beta):
+        raise InvalidValue("start = 'random': at beta = inf there is no scale to draw from; give an array")
 
 
 def checked_array(values: Any, run: Run) -> Floats:
@@ -120,14 +129,24 @@ def checked_array(values: Any, run: Run) -> Floats:
     if array.shape not in ((size,), (run.paths, size)):
         raise InvalidValue(f"start has the shape {array.shape}: it must be ({size},) or ({run.paths}, {size})")
     array = np.sort(array, axis=-1)
-    lowest = -np.inf if isinstance(run.model, DysonBrownianMotion) else 0.0
-    if not np.all(np.isfinite(array)) or np.any(array < lowest):
-        bad = array[~(np.isfinite(array) & (array >= lowest))].flat[0]
-        raise InvalidValue(f"start contains {float(bad)!r}: values must be finite" + " and >= 0" * (lowest == 0.0))
-    if np.any(np.diff(array, axis=-1) == 0.0):
+    allowed, words = _allowed(run.model)
+    good = np.isfinite(array) & allowed(array)
+    if not np.all(good):
+        raise InvalidValue(f"start contains {float(array[~good].flat[0])!r}: values must be finite{words}")
+    repelled = run.model.kappa > 0 or isinstance(run.model, DysonBrownianMotion)
+    if repelled and np.any(np.diff(array, axis=-1) == 0.0):
         equal = array[..., 1:][np.diff(array, axis=-1) == 0.0].flat[0]
         raise InvalidValue(f"start contains {float(equal)!r} twice: the repulsion of equal values is infinite")
     return array
+
+
+def _allowed(model: Model) -> tuple[Callable[[Floats], Any], str]:
+    """Which start values a model takes, beside being finite, and how to say it."""
+    if isinstance(model, DysonBrownianMotion):
+        return lambda array: array == array, ""
+    if math.isinf(model.depth):
+        return lambda array: array > 0.0, " and > 0 at infinite depth"
+    return lambda array: array >= 0.0, " and >= 0"
 
 
 def digest(array: Floats) -> str:

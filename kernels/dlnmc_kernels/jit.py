@@ -81,6 +81,11 @@ def device(function: F) -> F:
     return numba.njit(function, **FLAGS)
 
 
+def compiled(function: F) -> F:
+    """Compile an entry point that takes functions, of which compiled code cannot be kept on disk."""
+    return numba.njit(function, nogil=True, **FLAGS)
+
+
 def kernel(function: F) -> F:
     """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
     if JIT_DISABLED:

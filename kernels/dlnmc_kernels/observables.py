@@ -3,7 +3,11 @@
 Counts are integers and sums belong to one path, so results do not depend on how a run is cut into chunks and calls.
 """
 
-from dlnmc_kernels.jit import device
+from typing import Any
+
+import numpy as np
+
+from dlnmc_kernels.jit import compiled, device
 from dlnmc_kernels.lanes import WIDTH, Lane, load, maximum, minimum, reciprocal, splat, store
 from dlnmc_kernels.ordering import ALIVE, STATUS
 
@@ -73,3 +77,23 @@ def count(values: Lane, tally: Lane, low: float, bins_per_unit: float, counts: L
                 counts[int(position) + 1] += 1
             else:
                 counts[0] += 1
+
+
+@compiled
+def measure(function: Any, recent: Lane, halves: Any, sums: Lane, squares: Lane) -> None:
+    """Add a user's function of every state in `recent` (block, observation, component, 8) to its sums.
+
+    `halves` has 0 or 1 for each observation; `sums` is (block, 2, 8), `squares` (block, 8). States that are not finite
+    count as NaN without asking the function.
+    """
+    state = np.zeros(recent.shape[2])
+    for b in range(recent.shape[0]):
+        for n in range(recent.shape[1]):
+            for lane in range(WIDTH):
+                finite = True
+                for i in range(len(state)):
+                    state[i] = recent[b, n, i, lane]
+                    finite = finite and np.isfinite(state[i])
+                value = float(function(state)) if finite else np.nan
+                sums[b, halves[n], lane] += value
+                squares[b, lane] += value * value

@@ -1,0 +1,81 @@
+"""Laws of singular values known through an interpolant of log(F / (1 − F)), F the cdf."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit
+
+from dlnmc.laws.base import FloatArray, SingularValueLaw
+
+_NEWTON = 3  # steps: a guess good to 1e-3 is squared three times
+_FAR = 400.0  # where log(F / (1 − F)) has long been linear in t
+
+
+class InterpolatedLaw(SingularValueLaw):
+    """A law given by two curves over −∞ < t < ∞, both decreasing: log σ(t) and ℓ(t) = log(F / (1 − F)).
+
+    t → −∞ is the upper edge of the support and t → ∞ the lower one. In ℓ both tails of the cdf keep their relative
+    accuracy. `pdf(σ) = F (1 − F) ℓ' / (σ (log σ)')`; Newton's method inverts ℓ, its number of steps fixed so that a value
+    does not depend on those that it is computed with.
+    """
+
+    @abstractmethod
+    def _t(self, sigma: FloatArray) -> FloatArray: ...
+
+    @abstractmethod
+    def _log_sigma(self, t: FloatArray) -> FloatArray: ...
+
+    @abstractmethod
+    def _log_sigma_slope(self, t: FloatArray) -> FloatArray: ...
+
+    @abstractmethod
+    def _logit(self, t: FloatArray) -> FloatArray: ...
+
+    @abstractmethod
+    def _logit_slope(self, t: FloatArray) -> FloatArray: ...
+
+    @property
+    @abstractmethod
+    def _grid(self) -> FloatArray:
+        """Increasing t, dense enough for linear interpolation of the inverse of ℓ to start Newton's method."""
+
+    def _pdf(self, x: FloatArray) -> FloatArray:
+        t = self._t(x)
+        logit = self._logit(t)
+        with np.errstate(over="ignore", under="ignore"):
+            return expit(logit) * expit(-logit) * self._logit_slope(t) / self._log_sigma_slope(t) / x
+
+    def _cdf(self, x: FloatArray) -> FloatArray:
+        return np.asarray(expit(self._logit(self._t(x))), dtype=np.float64)
+
+    def _log_ppf(self, q: FloatArray) -> FloatArray:
+        return self._log_sigma(self._t_of_logit(np.log(q) - np.log1p(-q)))
+
+    def _t_of_logit(self, logit: FloatArray) -> FloatArray:
+        grid, minus_logit = self._guess
+        t = np.interp(-logit, minus_logit, grid)
+        for _ in range(_NEWTON):
+            t = t + (logit - self._logit(t)) / self._logit_slope(t)
+        return t
+
+    @cached_property
+    def _guess(self) -> tuple[FloatArray, FloatArray]:
+        grid = np.concatenate([[-_FAR], self._grid])
+        return grid, np.maximum.accumulate(-self._logit(grid))
+
+    def _worst(self, t: FloatArray, logit: FloatArray) -> float:
+        """The largest error of cdf or quantile where ℓ(t) should be `logit`."""
+        off = np.abs(self._logit(t) - logit)
+        in_cdf = expit(logit) * expit(-logit) * off
+        with np.errstate(under="ignore"):
+            in_quantile = np.exp(self._log_sigma(t)) * np.abs(self._log_sigma_slope(t) / self._logit_slope(t)) * off
+        return max(float(np.max(in_cdf)), float(np.max(in_quantile)))
+
+
+def minus_log_ratio(x: FloatArray, end: float) -> FloatArray:
+    """log(end / x), precise near `end`."""
+    return np.where(x > 0.5 * end, -np.log1p((x - end) / end), math.log(end) - np.log(x))

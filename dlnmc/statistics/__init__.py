@@ -1,0 +1,59 @@
+"""Statistics with error bars from independent paths: the singular values of one path are not independent samples.
+
+Arrays are NumPy arrays or xarray DataArrays whose first axis is `path`. A path with a number that is not finite has
+failed: it is left out, and `failed_paths` counts such paths.
+"""
+
+from dlnmc.statistics.comparison import Difference, compare, difference
+from dlnmc.statistics.density import against, density, density_of_counts
+from dlnmc.statistics.distances import (
+    kolmogorov_between,
+    kolmogorov_bound,
+    kolmogorov_distance,
+    wasserstein_between,
+    wasserstein_distance,
+)
+from dlnmc.statistics.estimates import Estimate, failed_paths, mean_over_paths
+from dlnmc.statistics.extrapolation import Extrapolation, extrapolate
+from dlnmc.statistics.extremes import Shape, hard_edge, shape, soft_edge
+from dlnmc.statistics.series import (
+    Stationarity,
+    autocorrelation,
+    autocorrelation_time,
+    effective_samples,
+    stationarity,
+)
+from dlnmc.statistics.spacings import number_variance, spacing_ratio, spacings, unfold, unfold_locally
+
+__all__ = [
+    "Difference",
+    "Estimate",
+    "Extrapolation",
+    "Shape",
+    "Stationarity",
+    "against",
+    "autocorrelation",
+    "autocorrelation_time",
+    "compare",
+    "density",
+    "density_of_counts",
+    "difference",
+    "effective_samples",
+    "extrapolate",
+    "failed_paths",
+    "hard_edge",
+    "kolmogorov_between",
+    "kolmogorov_bound",
+    "kolmogorov_distance",
+    "mean_over_paths",
+    "number_variance",
+    "shape",
+    "soft_edge",
+    "spacing_ratio",
+    "spacings",
+    "stationarity",
+    "unfold",
+    "unfold_locally",
+    "wasserstein_between",
+    "wasserstein_distance",
+]

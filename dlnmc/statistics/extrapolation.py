@@ -1,0 +1,110 @@
+"""From several step sizes on shared noise to the step size zero."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dlnmc.errors import InvalidValue
+from dlnmc.statistics.estimates import (
+    Estimate,
+    Floats,
+    bootstrap_error,
+    finite_paths,
+    groups_of,
+    resampled_means,
+    sums_over,
+)
+
+GROUPS = 256  # of paths, at most
+RESAMPLES = 1000
+SIGNIFICANT = 5.0  # standard errors of every difference of levels from which on the order is estimated
+ORDERS = np.linspace(0.5, 3.0, 251)
+
+
+class Extrapolation(NamedTuple):
+    """The value at step size zero, the order of the bias, and the bias at each level, with standard errors.
+
+    The error of an order that was assumed, not observed, is NaN.
+    """
+
+    limit: Estimate
+    order: Estimate
+    bias: tuple[Estimate, ...]
+
+
+def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed: int = 0) -> Extrapolation:
+    """Extrapolate the mean of a scalar to step size zero, by `q(h) = q_0 + a h^p`.
+
+    Parameters
+    ----------
+    values
+        One number for each level and path, (level, path): a path has the same noise at every level. Paths that failed
+        at any level are left out.
+    steps
+        Two or more step sizes, ascending, positive.
+    order
+        The order p that is assumed unless the values show one, between 0.5 and 3.
+    seed
+        Of the bootstrap over groups of paths, which all errors come from; paths stay paired in it.
+
+    Returns
+    -------
+    Extrapolation
+        Differences between neighbouring levels give a, and with three levels or more, if each is beyond five
+        standard errors, p in [0.5, 3], by least squares weighted with their own errors. The limit is the value at the
+        smallest step minus its bias a h_0^p (Richardson 1911); the bias at a level is its value minus the limit. The
+        error of the limit holds the noise of p where p is observed. Where it is assumed it is taken as true.
+
+    Raises
+    ------
+    InvalidValue
+        Fewer than two levels, steps that do not ascend, an order out of range, or no path that is finite.
+    """
+    h, paths = _checked(values, steps, order)
+    noise = np.diff(paths, axis=1).std(axis=0) / np.sqrt(len(paths))
+    floor = np.finfo(float).eps * max(float(np.abs(paths).max()), np.finfo(float).tiny)
+    error = np.maximum(noise, floor)
+    groups = groups_of(len(paths), GROUPS)
+    resampled = resampled_means(sums_over(groups, paths), np.bincount(groups).astype(np.float64), seed, RESAMPLES)
+    means = np.vstack([paths.mean(axis=0), resampled])
+    observed = len(h) > 2 and bool(np.all(np.abs(np.diff(means[0])) > SIGNIFICANT * error))
+    orders = _orders(means, h, error) if observed else np.full(len(means), order)
+    limits = means[:, 0] - _smallest_bias(means, h, error, orders)
+
+    def estimate(row: Floats) -> Estimate:
+        return Estimate(float(row[0]), bootstrap_error(row[1:], int(groups[-1]) + 1))
+
+    biases = tuple(estimate(means[:, level] - limits) for level in range(len(h)))
+    return Extrapolation(estimate(limits), estimate(orders) if observed else Estimate(order, np.nan), biases)
+
+
+def _checked(values: ArrayLike, steps: ArrayLike, order: float) -> tuple[Floats, Floats]:
+    """Steps in units of the smallest, and the values (path, level) of paths that are finite."""
+    h = np.asarray(steps, dtype=np.float64)
+    if h.ndim != 1 or len(h) < 2 or not h[0] > 0.0 or not np.all(np.diff(h) > 0.0) or not np.isfinite(h[-1]):
+        raise InvalidValue(f"steps = {steps!r}: they must be two or more positive numbers that ascend")
+    if not ORDERS[0] <= order <= ORDERS[-1]:
+        raise InvalidValue(f"order = {order!r}: it must lie between {ORDERS[0]} and {ORDERS[-1]}")
+    if np.ndim(values) != 2 or len(np.asarray(values)) != len(h):
+        raise InvalidValue(f"values of shape {np.shape(values)}: they must be (level, path), with {len(h)} levels")
+    return h / h[0], finite_paths(np.asarray(values).T)
+
+
+def _orders(means: Floats, h: Floats, error: Floats) -> Floats:
+    """The p (row,) whose h_{i+1}^p − h_i^p, times a factor, explain most of the differences of means (row, level)."""
+    shapes = np.diff(h ** ORDERS[:, None], axis=1) / error
+    shapes /= np.linalg.norm(shapes, axis=1, keepdims=True)
+    explained = (np.diff(means, axis=1) / error @ shapes.T) ** 2
+    best = np.clip(np.argmax(explained, axis=1), 1, len(ORDERS) - 2)
+    left, middle, right = (np.take_along_axis(explained, best[:, None] + i, axis=1)[:, 0] for i in (-1, 0, 1))
+    curvature = left - 2.0 * middle + right  # the vertex of the parabola through three points of the grid
+    shift = np.divide(0.5 * (left - right), curvature, out=np.zeros_like(middle), where=curvature < 0.0)
+    orders = ORDERS[best] + np.clip(shift, -1.0, 1.0) * (ORDERS[1] - ORDERS[0])
+    return np.asarray(np.clip(orders, ORDERS[0], ORDERS[-1]))
+
+
+def _smallest_bias(means: Floats, h: Floats, error: Floats, orders: Floats) -> Floats:
+    """The bias a h_0^p (row,), h_0 = 1, from weighted differences of means (row, level)."""
+    shapes = np.diff(h ** orders[:, None], axis=1) / error
+    return np.asarray(np.sum(shapes * np.diff(means, axis=1) / error, axis=1) / np.sum(shapes**2, axis=1))
