@@ -13,12 +13,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dlnmc import laws as laws
+    from dlnmc import statistics as statistics
+    from dlnmc.analysis import compare as compare
     from dlnmc.energies import NoEnergy as NoEnergy
     from dlnmc.energies import Polynomial as Polynomial
     from dlnmc.energies import Quadratic as Quadratic
     from dlnmc.errors import Interrupted as Interrupted
     from dlnmc.errors import InvalidValue as InvalidValue
     from dlnmc.errors import RunFailed as RunFailed
+    from dlnmc.exact import exact as exact
     from dlnmc.files import open as open
     from dlnmc.files import save as save
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
@@ -39,6 +42,8 @@ _HOME = {
     "InvalidValue": "errors",
     "Interrupted": "errors",
     "RunFailed": "errors",
+    "compare": "analysis",
+    "exact": "exact",
     "simulate": "simulation",
     "equilibrium": "simulation",
     "sweep": "simulation",
@@ -49,12 +54,14 @@ _HOME = {
     "report": "tables",
 }
 
-__all__ = [*_HOME, "laws"]
+_PACKAGES = ("laws", "statistics")
+
+__all__ = [*_HOME, *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "laws":
-        return importlib.import_module("dlnmc.laws")
+    if name in _PACKAGES:
+        return importlib.import_module(f"dlnmc.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"dlnmc.{_HOME[name]}"), name)
     raise AttributeError(f"module 'dlnmc' has no attribute {name!r}")

@@ -298,7 +298,7 @@ def _power_of_y(model: DeepLinearNetwork, sigma: Floats, a: float) -> Coordinate
     y = np.expm1(log_r)
     Nx = log_r if math.isinf(N) else N * np.expm1(log_r / N)
     w_in_y, w_in_Nx = quotient(power, y, a), quotient(power, Nx, a)
-    P = large ** (2.0 * e) * (quotient(outer, y, 1.0 + e) + (2.0 * kappa - 1.0) * w_in_Nx)
+    P = (sigma ** (2.0 * e))[:, k] * (quotient(outer, y, 1.0 + e) + (2.0 * kappa - 1.0) * w_in_Nx)
     Q = (1.0 + 0.5 * outer) * w_in_y + (2.0 * kappa - 1.0) * (1.0 + 0.5 * power) * w_in_Nx
     w_z_in_x = 2.0 * a * sigma ** (2.0 * e)  # w_z/x
     return Coordinate(
@@ -307,5 +307,5 @@ def _power_of_y(model: DeepLinearNetwork, sigma: Floats, a: float) -> Coordinate
         curvature=(2.0 * a - 1.0 / N) * w_z_in_x,
         pull=sigma * model.slope(sigma) * w_z_in_x,
         P=2.0 * a / beta * P,
-        Q=2.0 * a / beta * large ** (2.0 * (a + e)) * Q,
+        Q=2.0 * a / beta * (sigma ** (2.0 * (a + e)))[:, k] * Q,
     )

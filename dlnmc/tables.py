@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from dlnmc import studies
+from dlnmc import analysis, studies
 
 COLUMNS = (  # heading, keys of value and error, format
     ("depth", "depth", None, "g"),
@@ -14,26 +14,59 @@ COLUMNS = (  # heading, keys of value and error, format
     ("size", "size", None, "d"),
     ("beta", "beta", None, "g"),
     ("kappa", "kappa", None, "g"),
+    ("dt", "dt", None, "g"),
     ("paths", "paths", None, "d"),
     ("KS to law", "ks", "ks_error", ".4f"),
     ("trace/exact", "trace_ratio", "trace_error", ".4f"),
+    ("bias", "trace_bias", "trace_bias_error", "+.4f"),
     ("spacing ratio", "spacing_ratio", "spacing_error", ".4f"),
+    ("bias", "spacing_bias", "spacing_bias_error", "+.4f"),
+    ("accepted", "acceptance", None, ".3f"),
     ("edge", "edge", None, ".4f"),
     ("edge of law", "edge_law", None, ".4f"),
 )
 
 
 def report(tree: xr.DataTree) -> str:
-    """The table of a result as text: one line for each member, standard errors after ±."""
+    """The table of a result as text: whether it is stationary, then one line for each member, standard errors after ±.
+
+    On a ladder of steps the bias of each is shown beside the error, with `!` where it dominates, and the values as
+    dt → 0 follow.
+    """
     rows = studies.rows(tree)
-    columns = [column for column in COLUMNS if any(column[1] in row for row in rows)]
+    columns = [column for column in COLUMNS if any(row.get(column[1]) is not None for row in rows)]
     cells = [[heading for heading, *_ in columns]]
     cells += [[_cell(row, *column[1:]) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
-    return "\n".join([f"{title} — {scheme}, seed {seed}, {seconds} s", "", *lines])
+    head = [f"{title} — {scheme}, seed {seed}, {seconds} s", _stationarity(rows), ""]
+    return "\n".join([*head, *lines, *_limits(rows)])
+
+
+def _stationarity(rows: list[dict[str, Any]]) -> str:
+    """Whether early and late observations agree, in one line."""
+    known = [row for row in rows if row.get("stationary") is not None]
+    if not known:
+        return "stationary: not known, there are no two halves to compare"
+    worst = max(known, key=lambda row: row["largest_z"] / row["allowed_z"])
+    text = f"early and late halves differ by at most {worst['largest_z']:.2f} standard errors"
+    word = "yes" if all(row["stationary"] for row in known) else "NO"
+    return f"stationary: {word}, {text} ({worst['allowed_z']:.2f} are allowed)"
+
+
+def _limits(rows: list[dict[str, Any]]) -> list[str]:
+    """What a ladder of steps says about dt → 0: a line for each of its members, the finest step standing for it."""
+    lines = []
+    for row in rows:
+        first = min(other["dt"] for other in rows if "dt" in other) if "dt" in row else None
+        for key, heading in (("trace", "trace/exact"), ("spacing", "spacing ratio")):
+            if first is not None and row["dt"] == first and f"{key}_limit" in row:
+                name = analysis.name_of({name: value for name, value in row.items() if name != "dt"})
+                limit = f"{row[f'{key}_limit']:.4f} ± {row[f'{key}_limit_error']:.4f}"
+                lines.append(f"dt → 0, {name}: {heading} {limit}, order {row[f'{key}_order']:.2f}")
+    return ["", *lines] if lines else []
 
 
 def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
@@ -42,7 +75,10 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
         return "–"
     text = format(value, form)
     spread = None if error is None else _finite(row.get(error))
-    return text if spread is None else f"{text} ± {spread:{form}}"
+    mark = ""
+    if key.endswith("_bias"):
+        mark = " !" if abs(value) > row[key.replace("_bias", "_error")] else "  "
+    return text + mark if spread is None else f"{text} ± {spread:{form.lstrip('+')}}{mark}"
 
 
 def report_json(tree: xr.DataTree) -> str:

@@ -1,4 +1,4 @@
-"""The smallest singular value of a real Gaussian matrix: the DLN at depth 1."""
+"""The semicircle law of the DLN where singular values reach 0: every κ ≥ ½, and somewhat less at depth < 2."""
 
 from __future__ import annotations
 
@@ -7,131 +7,147 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import erf, erfc, expit, gammaln, pbdv
+from scipy.interpolate import PPoly, make_interp_spline
+from scipy.special import expit
 
-from dlnmc.errors import InvalidValue
-from dlnmc.laws.base import FloatArray, Law
-from dlnmc.laws.gamma import Gamma
+from dlnmc.laws import wiener_hopf
+from dlnmc.laws.base import FloatArray, check_depth, check_positive
+from dlnmc.laws.interpolated import InterpolatedLaw, minus_log_ratio
+from dlnmc.laws.wiener_hopf import Factor, inverse_laplace
 
-_STEP = 1.0 / 4.0
-_NEGLIGIBLE = 1e-18  # relative weight
-
-
-def smallest_singular_value(width: int | None = None) -> Law:
-    """The law of t = d σ_min² for a d×d matrix of independent standard Gaussian entries; None: d → ∞.
-
-    Raises ValueError unless the width is a whole number ≥ 1. `laws.at_hard_edge` scales a DLN of depth 1 so.
-    """
-    if width is None:
-        return SmallestSingularValue()
-    if width < 1 or width != int(width):
-        raise InvalidValue(f"width must be a whole number >= 1, got {width!r}")
-    return Gamma(0.5, 2.0) if width == 1 else SmallestSingularValueOfWidth(int(width))
+_STEP = 1.0 / 20.0  # of the interpolation nodes in x
+_SMALLEST_PROBABILITY = 800.0  # minus its logarithm, beyond the smallest number
+_LARGEST = 1e13  # δ beyond which, at infinite depth, F ~ 1/δ
 
 
 @dataclass(frozen=True)
-class SmallestSingularValue(Law):
-    """Law with cdf `1 − e^{−t/2−√t}` on [0, ∞): that of t = d σ_min² as d → ∞ (Edelman 1988, Corollary 3.1)."""
+class HardEdge(InterpolatedLaw):
+    """Law of σ·√(β/d) as d → ∞ at equilibrium for E = ½ Tr WᵀW, for κ ≥ `critical_kappa(depth)`; support [0, b].
+
+    The moments are closed but for one integral, see `dlnmc.laws.wiener_hopf`. With δ = log(y_max/y), y = σ², the cdf F
+    is the inverse Laplace transform of (1 − M(s) y_max^{−s})/s. Less its main part, which is
+
+        −(3/2) log(δ/(1+δ)) − pδ  (p the exponent of the hard edge)  or, at infinite depth,  −(3/2) log(δ/(1+δ)) − log(1+δ),
+
+    log(F/(1 − F)) is interpolated by a spline of degree 7 in x = 2 log(1 + √δ), in which it is smooth also at the soft
+    edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and 0 < kappa < inf.
+
+    Of lower κ it takes those whose gap [0, a] is too narrow to matter, a < e^{−75} b: the law is then the analytic
+    continuation of the one without a gap, its tail beyond δ = 100 replaced by e^{−pδ}.
+    """
+
+    depth: float
+    kappa: float
+
+    def __post_init__(self) -> None:
+        check_depth(self.depth)
+        check_positive("kappa", self.kappa)
 
     @property
     def support(self) -> tuple[float, float]:
         """The ends (low, high) of the support."""
-        return 0.0, math.inf
-
-    def moment(self, k: float) -> float:
-        """E[t^k] = Γ(2k+1) e^{1/4} D_{−2k}(1), D a parabolic cylinder function, for real k; inf for k ≤ −½.
-
-        The relative error is below 1e-13 for k ≤ 5 and 1e-9 for k ≤ 40.
-        """
-        if k <= -0.5:
-            return math.inf
-        return math.exp(float(gammaln(2.0 * k + 1.0)) + 0.25) * float(pbdv(-2.0 * k, 1.0)[0])
-
-    def _pdf(self, x: FloatArray) -> FloatArray:
-        u = np.sqrt(x)
-        with np.errstate(over="ignore", under="ignore"):
-            return (u + 1.0) / (2.0 * u) * np.exp(-x / 2.0 - u)
-
-    def _cdf(self, x: FloatArray) -> FloatArray:
-        return -np.expm1(-x / 2.0 - np.sqrt(x))
-
-    def _ppf(self, q: FloatArray) -> FloatArray:
-        return _root_of_quantile(q) ** 2
-
-    @property
-    def _pdf_at_ends(self) -> tuple[float, float]:
-        return math.inf, 0.0
-
-
-@dataclass(frozen=True)
-class SmallestSingularValueOfWidth(Law):
-    """Law of t = d σ_min² at width d ≥ 2.
-
-    Its density is `∝ t^{−1/2} e^{−t/2} U((d−1)/2, −½, t/(2d))`, U Tricomi's function (Edelman 1988, Theorem 3.1).
-    The integral of U makes it a mixture of Gamma laws of shape ½: with `x = 1/(1 + e^{−v})`,
-
-        rate (1 + e^v/d)/2,   weight ∝ x^{(d−1)/2} (1−x)² (d(1−x) + x)^{−1/2} dv,
-
-    and the trapezoidal rule in v is exact to rounding.
-    """
-
-    width: int
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The ends (low, high) of the support."""
-        return 0.0, math.inf
+        return 0.0, math.exp(self._log_high)
 
     @cached_property
-    def _mixture(self) -> tuple[FloatArray, FloatArray]:
-        """Square roots of the rates, and weights of sum 1."""
-        d = self.width
-        v = np.arange(-100.0, math.log(d) + 40.0, _STEP)
-        x, z = expit(v), expit(-v)
-        log_weight = (1 - d) / 2.0 * np.logaddexp(0.0, -v) + 2.0 * np.log(z) - 0.5 * np.log(d * z + x)
-        weight = np.exp(log_weight - np.max(log_weight))
-        kept = weight > _NEGLIGIBLE
-        return np.sqrt(0.5 + np.exp(v[kept]) / (2.0 * d)), weight[kept] / np.sum(weight[kept])
+    def hard_edge_exponent(self) -> float:
+        """The p of P(σ² < y) ~ y^p at 0; 0 at infinite depth, where it falls as 1/|log y|."""
+        return wiener_hopf.decay(self.depth, self.kappa)
+
+    def edge_constant(self) -> float:
+        """A = 4 √(2R(0)) / b^{3/2}: the density is (A/π) √(b − σ) at the upper edge b."""
+        return 4.0 * math.sqrt(2.0 * self._factor.at_zero) * math.exp(-1.5 * self._log_high)
 
     def moment(self, k: float) -> float:
-        """E[t^k] for real k; inf for k ≤ −½."""
-        if k <= -0.5:
-            return math.inf
-        root_rate, weight = self._mixture
-        return math.exp(float(gammaln(k + 0.5) - gammaln(0.5))) * float(np.sum(weight * root_rate ** (-2.0 * k)))
+        """E[σ^k] for real k; inf for k ≤ −2p."""
+        s = k / 2.0
+        if s == 0.0 or s <= -self.hard_edge_exponent:
+            return 1.0 if s == 0.0 else math.inf
+        aside = 1e-5 if s == -0.5 else 0.0  # where Γ(s + ½) and R(s) are infinite
+        log_moment = complex(self._factor.log_moment(np.array(complex(s, aside))))
+        return math.exp(log_moment.real + k * self._log_high)
 
-    def _pdf(self, x: FloatArray) -> FloatArray:
-        u = np.sqrt(x)
-        return self._density_of_root(u) / (2.0 * u)
+    @cached_property
+    def error(self) -> float:
+        """Estimated absolute error of cdf and quantiles: thrice the change, between the nodes, with other contours."""
+        x = np.arange(0.5, self._nodes - 1.0, 3.0) * _STEP
+        delta = np.expm1(x / 2.0) ** 2
+        finer = Factor(self.depth, self.kappa, self._factor.smallest, 0.7 * math.pi, 1.0 / 11.0)
+        return 3.0 * self._worst(np.log(delta), self._solve(delta, finer, 28)) + 1e-14
 
-    def _cdf(self, x: FloatArray) -> FloatArray:
-        return self._cdf_of_root(np.sqrt(x))
+    @property
+    def _log_high(self) -> float:
+        return self._factor.log_y_max / 2.0
 
-    def _ppf(self, q: FloatArray) -> FloatArray:
-        """Newton's method for log(1 − F) in √t, from the limit of infinite width."""
-        root_rate, weight = self._mixture
-        u, target = _root_of_quantile(q), np.log1p(-q)
-        for _ in range(6):
-            above = np.asarray(erfc(np.multiply.outer(u, root_rate)), dtype=np.float64) @ weight
-            log_above = np.where(above < 0.5, np.log(above), np.log1p(-self._cdf_of_root(u)))
-            u = u + (log_above - target) * above / self._density_of_root(u)
-        return u * u
+    @cached_property
+    def _delta_max(self) -> float:
+        """The largest δ at which F is computed."""
+        if self.kappa < wiener_hopf.critical_kappa(self.depth):
+            return 100.0
+        p = self.hard_edge_exponent
+        return 800.0 / p if p > 0.0 else 1e13 * max(1.0, self.kappa)
 
-    def _density_of_root(self, u: FloatArray) -> FloatArray:
-        root_rate, weight = self._mixture
-        with np.errstate(over="ignore", under="ignore"):
-            return np.exp(-(np.multiply.outer(u, root_rate) ** 2)) @ (2.0 / math.sqrt(math.pi) * weight * root_rate)
+    @cached_property
+    def _nodes(self) -> int:
+        return 1 + math.ceil(2.0 * math.log1p(math.sqrt(self._delta_max)) / _STEP)
 
-    def _cdf_of_root(self, u: FloatArray) -> FloatArray:
-        root_rate, weight = self._mixture
-        return np.asarray(erf(np.multiply.outer(u, root_rate)), dtype=np.float64) @ weight
+    @cached_property
+    def _factor(self) -> Factor:
+        return Factor(self.depth, self.kappa, 1.0 / self._delta_max)
+
+    def _solve(self, delta: FloatArray, factor: Factor, contour: int) -> FloatArray:
+        """The logarithm of F/(1 − F) at δ > 0; the smaller of F and 1 − F is that which is inverted."""
+        z, weights = inverse_laplace(contour)
+        p = self.hard_edge_exponent
+        s = z / delta[:, None] - p
+        log_F = np.log(np.imag(-np.expm1(factor.log_moment(s)) / s @ weights) / delta) - p * delta
+        logit = log_F - np.log1p(-np.exp(log_F))
+        top = log_F > math.log(0.5)
+        s = z / delta[top, None]
+        P = np.imag(np.exp(factor.log_moment(s)) / s @ weights) / delta[top]
+        logit[top] = np.log1p(-P) - np.log(P)
+        return logit
+
+    @cached_property
+    def _spline(self) -> tuple[PPoly, PPoly]:
+        """Of log(F/(1 − F)) less its main part, against x; and its derivative."""
+        x = _STEP * np.arange(self._nodes)
+        t = 2.0 * np.log(np.expm1(x[1:] / 2.0))
+        at_edge = -math.log(4.0 / (3.0 * math.pi)) - 0.5 * math.log(self._factor.at_zero)
+        inside = self._solve(np.exp(t), self._factor, 24) - self._main(t)
+        spline = PPoly.from_spline(make_interp_spline(x, np.concatenate([[at_edge], inside]), k=7))
+        return spline, spline.derivative()
+
+    def _main(self, t: FloatArray) -> FloatArray:
+        p = self.hard_edge_exponent
+        return 1.5 * np.logaddexp(0.0, -t) - (p * np.exp(t) if p > 0.0 else np.logaddexp(0.0, t))
+
+    def _x(self, t: FloatArray) -> FloatArray:
+        return np.minimum(2.0 * np.logaddexp(0.0, t / 2.0), (self._nodes - 1) * _STEP)
+
+    def _logit(self, t: FloatArray) -> FloatArray:
+        return self._main(t) + self._spline[0](self._x(t))
+
+    def _logit_slope(self, t: FloatArray) -> FloatArray:
+        p = self.hard_edge_exponent
+        main = -1.5 * expit(-t) - (p * np.exp(t) if p > 0.0 else expit(t))
+        return main + self._spline[1](self._x(t)) * expit(t / 2.0)
+
+    @property
+    def _grid(self) -> FloatArray:
+        p = self.hard_edge_exponent
+        if p > 0.0:
+            return np.arange(-8.0, math.log(800.0 / p), 1.0 / 32.0)
+        return np.append(np.arange(-8.0, math.log(self._delta_max), 1.0 / 32.0), 709.0)
+
+    def _t(self, sigma: FloatArray) -> FloatArray:
+        return np.log(2.0 * minus_log_ratio(sigma, self.support[1]))
+
+    def _log_sigma(self, t: FloatArray) -> FloatArray:
+        return self._log_high - np.exp(t) / 2.0
+
+    def _log_sigma_slope(self, t: FloatArray) -> FloatArray:
+        return -np.exp(t) / 2.0
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
-        return math.inf, 0.0
-
-
-def _root_of_quantile(q: FloatArray) -> FloatArray:
-    """The u = √t with u²/2 + u = −log(1 − q)."""
-    w = -np.log1p(-q)
-    return 2.0 * w / (1.0 + np.sqrt(1.0 + 2.0 * w))
+        return math.inf if self.hard_edge_exponent < 0.5 else 0.0, 0.0

@@ -34,8 +34,8 @@ def compare(a: Mapping[Any, ArrayLike], b: Mapping[Any, ArrayLike], *, false_ala
     `a` and `b` map names to one number per path (path,). By `scalar` the result has `mean_a`, `mean_b`, `difference`
     (a minus b), their standard errors `…_error`, and `z`. `agrees` is the verdict: no |z| is beyond the attribute
     `threshold`, as one is with at most the probability `false_alarm` if the sets have one law (Bonferroni over scalars,
-    Student's law of the smaller set). Raises InvalidValue where nothing is in common, for values that are not one number
-    per path, and for fewer than two finite paths.
+    Student's law of the smaller set). Raises InvalidValue where nothing is in common, for fewer than two finite paths,
+    and for values that are not one number per path.
     """
     names = [name for name in a if name in b]
     if not names:

@@ -22,6 +22,7 @@ from dlnmc.statistics.estimates import (
 
 GROUPS = 1024  # of paths, at most
 RESAMPLES = 2000
+PRIOR_COUNTS = 5.0  # with the design effect of all bins
 BEYOND = 20  # resamples that must lie beyond a quantile which is read from them
 
 
@@ -52,7 +53,7 @@ def density(samples: ArrayLike, bins: int | ArrayLike = 64, *, level: float = 0.
     -----
     Error: that of a ratio of sums over independent groups of paths. Bands: intervals of Clopper and Pearson (1934)
     for the number of independent values that has the same error (Korn and Graubard 1998, Survey Methodology 24, 193),
-    so bins with few counts or none have honest ones. The simultaneous band has the pointwise one's form at the level
+    so bins with few counts or none, which also learn from the others, have honest ones. The simultaneous band has the pointwise one's form at the level
     that the largest of all bins' deviations needs: its quantile under Gaussian multipliers of the groups' residuals
     (Chernozhukov, Chetverikov and Kato 2013), or Bonferroni's bound where that is smaller, and at levels too rare to
     resample.
@@ -172,16 +173,25 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
 
 
 def _band(p: Floats, error: Floats, total: int, groups: int, tail: float) -> tuple[Floats, Floats]:
-    """Both ends of intervals with the probability `tail` beyond each: Clopper and Pearson's for the effective number.
-
-    The effective number of values is p(1−p)/error², reduced as Student's quantile is larger than the Gaussian one.
-    """
+    """Both ends of the intervals of Clopper and Pearson for effective numbers, with the probability `tail` beyond each."""
     if groups < 2:
         return np.full_like(p, np.nan), np.full_like(p, np.nan)
-    effective = np.full_like(p, float(total))
-    np.divide(p * (1.0 - p), error**2, out=effective, where=error > 0.0)
-    effective *= (stats.norm.isf(tail) / stats.t.isf(tail, groups - 1)) ** 2
+    student = stats.norm.isf(tail) / stats.t.isf(tail, groups - 1)
+    effective = total / _design_effect(p, error, total) * student**2
     inside = effective * p
     low = np.where(p > 0.0, special.betaincinv(inside, effective - inside + 1.0, tail), 0.0)
     high = np.where(p < 1.0, special.betainccinv(inside + 1.0, effective - inside, tail), 1.0)
     return low, high
+
+
+def _design_effect(p: Floats, error: Floats, total: int) -> Floats:
+    """The variance of each bin's probability over that of independent values (Kish 1965).
+
+    A bin with few counts does not know its own: it has as many counts more, with the effect of all bins together, or
+    with 1 if that is less, since rare values come one by one.
+    """
+    independent = p * (1.0 - p) / total
+    common = max(1.0, float(np.sum(error**2) / np.sum(independent))) if np.any(independent > 0.0) else 1.0
+    own = np.divide(error**2, independent, out=np.ones_like(p), where=independent > 0.0)
+    counts = p * total / common
+    return (counts * own + PRIOR_COUNTS * common) / (counts + PRIOR_COUNTS)

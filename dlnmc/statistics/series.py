@@ -126,8 +126,8 @@ def stationarity(early: ArrayLike, late: ArrayLike, *, false_alarm: float = 1e-4
 
     `early` and `late` have shape (path, scalar) or (path,). The z of a scalar is the mean over paths of its difference,
     late minus early, over its standard error. For a stationary run the verdict `holds` with at least the probability
-    1 − `false_alarm` (Bonferroni over scalars, Student's law over paths). Paths that failed are left out; for fewer than
-    two z is NaN, which says nothing against the run. Raises InvalidValue for shapes that differ.
+    1 − `false_alarm` (Bonferroni over scalars, Student's law over paths). Paths that failed are left out; for fewer
+    than two z is NaN, which says nothing against the run. Raises InvalidValue for shapes that differ.
     """
     if np.shape(early) != np.shape(late):
         raise InvalidValue(f"early of shape {np.shape(early)}, late of shape {np.shape(late)}: they must be the same")

@@ -248,7 +248,7 @@ def rows(tree: Any) -> list[dict[str, Any]]:
 def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
     """What a result is held against: a sentence with figures, and whether it holds."""
     settings = _settings(tree)
-    return list(KINDS[settings.kind].verdicts(rows(tree), settings))
+    return list(KINDS[settings.kind].verdicts(tree, rows(tree), settings))
 
 
 def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:

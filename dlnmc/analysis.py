@@ -1,0 +1,196 @@
+"""What a result says: a row of figures with errors, what every equilibrium is held against, and two results compared."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from dlnmc import dataset, identities, laws, statistics
+from dlnmc.engine import scale
+from dlnmc.errors import InvalidValue
+from dlnmc.models import DysonBrownianMotion, Model
+
+Floats = NDArray[np.float64]
+Verdicts = Iterator[tuple[str, bool]]
+
+FALSE_ALARM = 1e-6  # of each check
+SCALAR_GROUPS = ("moments", "extremes", "spacing", "observables")
+IDENTITY_WORK = 2e8  # pair interactions: of more states, a part of the paths is taken
+
+
+def states(result: xr.Dataset | xr.DataTree) -> Floats | None:
+    """The kept states (path, draw, component) of a result of one model, ascending; None where none were kept.
+
+    Of paths in time the last state is taken.
+    """
+    data = result
+    if isinstance(result, xr.DataTree):
+        if "samples" not in result:
+            return None
+        data = result["samples"].to_dataset()
+    for name in ("singular_values", "eigenvalues"):
+        if name in data:
+            values = data[name]
+            values = values.isel(time=[-1]) if "time" in values.dims else values
+            array = values.to_numpy()
+            array = array[:, np.newaxis] if array.ndim == 2 else array
+            return np.sort(array[..., : dataset.model_of(result).size], axis=-1)  # sweeps over sizes are padded
+    return None
+
+
+def scalars(result: xr.Dataset | xr.DataTree) -> dict[str, Floats]:
+    """One number for each path, by name: time averages where a run accumulated them, else means over kept states."""
+    if isinstance(result, xr.DataTree):
+        return {
+            str(name): variable.to_numpy()
+            for group in SCALAR_GROUPS
+            if group in result
+            for name, variable in result[group].data_vars.items()
+            if variable.dims == ("path",)
+        }
+    values = states(result)
+    if values is None:
+        raise InvalidValue("the result holds neither averages nor states: keep samples")
+    found = {
+        "trace": (values**2).sum(axis=2).mean(axis=1),
+        "largest": values[..., -1].mean(axis=1),
+        "smallest": values[..., 0].mean(axis=1),
+    }
+    if values.shape[2] >= 3:
+        found["ratio_all"] = statistics.spacing_ratio(values, (0, values.shape[2]))
+    if values.shape[2] >= dataset.SIZE_WITH_MIDDLE:
+        found["ratio_middle"] = statistics.spacing_ratio(values)
+    return found
+
+
+def compare(a: xr.Dataset | xr.DataTree, b: xr.Dataset | xr.DataTree) -> xr.Dataset:
+    """The differences of two results of independent paths, with errors: of averages, and of the laws of each component.
+
+    `a` and `b` are results of `equilibrium`, `exact` or `simulate` (of which the last time counts), each of one model.
+    By `scalar` the answer has `mean_a`, `mean_b`, `difference` (a minus b), their standard errors `…_error` and `z`. Where
+    both kept states and have one width it also has by `component`, ascending, the two-sample Kolmogorov distance
+    `kolmogorov` of the last states, whose `kolmogorov_bound` chance exceeds with probability at most 1e-6 over all
+    components. `agrees` says whether all are within their thresholds.
+    """
+    table = statistics.compare(scalars(a), scalars(b), false_alarm=FALSE_ALARM)
+    values_a, values_b = states(a), states(b)
+    if values_a is None or values_b is None or values_a.shape[2] != values_b.shape[2]:
+        return table
+    last_a, last_b = (values[np.isfinite(values).all(axis=(1, 2)), -1] for values in (values_a, values_b))
+    size = last_a.shape[1]
+    distance = [statistics.kolmogorov_between(last_a[:, [k]], last_b[:, [k]]).value for k in range(size)]
+    bound = statistics.kolmogorov_bound(len(last_a), len(last_b), FALSE_ALARM / size)
+    table["kolmogorov"] = ("component", distance)
+    table["kolmogorov_bound"] = bound
+    table["agrees"] = bool(table["agrees"]) and max(distance) <= bound
+    return table.assign_coords(component=np.arange(1, size + 1))
+
+
+def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
+    """The figures of one model at equilibrium, with errors; None stands for what is not known or was not kept.
+
+    `reference` is the model whose laws it is held against; default: its own.
+    """
+    model = dataset.model_of(member)
+    reference = model if reference is None else reference
+    found: dict[str, Any] = {name: value for name, value in model.model_dump().items() if name in dataset.SWEPT}
+    if "dt" in member.coords:
+        found["dt"] = float(member.coords["dt"])
+    found |= {"law_kappa": reference.kappa, "paths": member["moments"].sizes["path"]}
+    if "stationarity" in member:
+        verdict = int(member["stationarity"]["stationary"])
+        found["stationary"] = None if verdict < 0 else bool(verdict)
+        found["largest_z"] = float(np.nanmax(np.abs(member["stationarity"]["z"].to_numpy()), initial=0.0))
+        found["allowed_z"] = float(member["stationarity"]["threshold"])
+    law = None
+    with contextlib.suppress(InvalidValue):
+        law = laws.of(reference)
+    found["ks"] = found["ks_error"] = None
+    values = states(member)
+    if law is not None and values is not None:
+        found["ks"], found["ks_error"] = statistics.kolmogorov_distance(values / scale(model), law)
+    averages = scalars(member)
+    trace = statistics.mean_over_paths(averages["trace"])
+    exact = None
+    with contextlib.suppress(InvalidValue):
+        exact = laws.trace(reference).mean()
+    found["trace"], found["trace_ratio"], found["trace_error"] = trace.value, None, None
+    if exact is not None:
+        found["trace_ratio"], found["trace_error"] = trace.value / exact, trace.error / exact
+    found["spacing_ratio"] = found["spacing_error"] = None
+    if model.size >= dataset.SIZE_WITH_MIDDLE:
+        found["spacing_ratio"], found["spacing_error"] = statistics.mean_over_paths(averages["ratio_middle"])
+    found["edge"] = statistics.mean_over_paths(averages["largest"]).value / scale(model)
+    found["edge_law"] = None if law is None else law.support[1]
+    if "acceptance" in member["sampler"]:
+        found["acceptance"] = float(member["sampler"]["acceptance"].mean())
+    if "extrapolated" in member:
+        found |= _biases(member, exact)
+    found["failed_paths"] = int(np.sum(member["sampler"]["status"].to_numpy() != 0))
+    return found
+
+
+def _biases(member: xr.DataTree, exact: float | None) -> dict[str, Any]:
+    """Bias and extrapolated value of the trace (as ratios to its exact mean) and the spacing ratio on a ladder of dt."""
+    ladder = member["extrapolated"].to_dataset()
+    names = [str(name) for name in ladder["scalar"].to_numpy()]
+    found: dict[str, Any] = {}
+    for name, key, unit in (("trace", "trace", exact), ("ratio_middle", "spacing", 1.0)):
+        if name in names and unit is not None:
+            scalar = ladder.sel(scalar=name)
+            figures = {"bias": "bias", "bias_error": "bias_error", "limit": "value", "limit_error": "error"}
+            found |= {f"{key}_{figure}": float(scalar[variable]) / unit for figure, variable in figures.items()}
+            found[f"{key}_order"] = float(scalar["order"])
+    return found
+
+
+def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
+    """What every equilibrium is held against: a sentence with figures, and whether it holds.
+
+    No path failed; early and late observations agree; the law of the trace; generator identities. Each of these fails
+    by chance with probability 1e-6 at most (stationarity 1e-4). Where steps are biased, enough paths show it.
+    """
+    model = dataset.model_of(member)
+    reference = model if reference is None else reference
+    figures = row(member, reference)
+    yield f"{figures['failed_paths']} of {figures['paths']} paths failed (none may)", figures["failed_paths"] == 0
+    if figures.get("stationary") is not None:
+        text = f"early and late halves differ by at most {figures['largest_z']:.2f} standard errors"
+        yield f"{text} (at most {figures['allowed_z']:.2f})", figures["stationary"]
+    values = states(member)
+    if values is None:
+        return
+    values = values[np.isfinite(values).all(axis=(1, 2))]
+    if len(values) < 2:
+        return
+    with contextlib.suppress(InvalidValue):
+        yield _trace_law(reference, values)
+    pairs = values.shape[1] * max(model.size * (model.size - 1) / 2, 1)
+    few = values[: max(2, int(IDENTITY_WORK / pairs))]
+    outcome = identities.verdict(identities.identities(reference, few), FALSE_ALARM)
+    worst = outcome.worst
+    text = f"generator identities on {len(few)} paths: largest z {worst.z:.2f} (E[L {worst.name}])"
+    yield f"{text} (at most {outcome.threshold:.2f})", outcome.holds
+
+
+def _trace_law(model: Model, values: Floats) -> tuple[str, bool]:
+    """The Kolmogorov distance of the last states' Tr WᵀW (Σx²), one of each path, to its exact law."""
+    traces = np.sort((values[:, -1] ** 2).sum(axis=1))
+    probability, n = laws.trace(model).cdf(traces), len(traces)
+    rank = np.arange(n) / n
+    distance = float(max(np.max(probability - rank), np.max(rank + 1.0 / n - probability)))
+    allowed = math.sqrt(math.log(2.0 / FALSE_ALARM) / (2.0 * n))  # Dvoretzky, Kiefer, Wolfowitz; Massart's constant
+    name = "sum of x^2" if isinstance(model, DysonBrownianMotion) else "Tr W^T W"
+    return f"{name} of {n} states at distance {distance:.4f} from its Gamma law (at most {allowed:.4f})", (
+        distance <= allowed
+    )
+
+
+def name_of(figures: Mapping[str, Any]) -> str:
+    """The parameters of a row, as words."""
+    names = ("depth", "width", "size", "kappa", "dt")
+    return ", ".join(f"{name} {figures[name]:g}" for name in names if name in figures)
