@@ -132,7 +132,8 @@ def work_of_block(run: Run) -> float:
     """The cost of a block, in pair interactions; a component costs about as much as ten pairs."""
     size = run.model.size
     plan = schedule(run)
-    return WIDTH * (size * (size - 1) / 2.0 + 10.0 * size) * max(plan.last_step - plan.first_step + 1, 1)
+    per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
+    return WIDTH * per_step * max(plan.last_step - plan.first_step + 1, 1)
 
 
 def plan_chunks(members: Sequence[Member]) -> list[Chunk]:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from dlnmc.descriptions import Description
 from dlnmc.models import Model
 
-Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala"]
+Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "hmc"]
 State = Literal["singular_values", "eigenvalues"]
 Coordinates = Literal["lambda", "sigma", "log", "eigenvalues"]
 STARTS = ("random", "law", "zero", "given")
@@ -39,6 +39,8 @@ class Run(Description):
         The index of the first step, > 0 where a run continues another: it selects fresh noise.
     state, coordinates, scheme
         What is evolved, in which coordinates, by which scheme.
+    leaps
+        Leapfrog steps in one step of the scheme "hmc".
     refinement
         How many steps of a finer run one step spans: its normals are sums of theirs, so that both see the same noise.
     bins
@@ -63,6 +65,7 @@ class Run(Description):
     state: State | None = None
     coordinates: Coordinates | None = None
     scheme: Scheme | None = None
+    leaps: int | None = Field(default=None, ge=1, le=4096)
     refinement: int = Field(default=1, ge=1, le=2**20)
     bins: int | None = Field(default=None, ge=1, le=2**20)
     keep_samples: bool = True

@@ -121,7 +121,7 @@ def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
     }
     for name, (row, long_name) in counted.items():
         variables[name] = ("path", tally[:, row].astype(np.int64), {"long_name": long_name, "units": "count"})
-    if run.scheme == "mala":
+    if SCHEMES[str(run.scheme)].adjusted:
         plan = schedule(run)
         fraction = tally[:, ACCEPTED] / max(plan.last_step - plan.first_step, 1)
         variables["acceptance"] = ("path", fraction, {"long_name": "fraction of proposals accepted", "units": "1"})
@@ -143,6 +143,7 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
         "seed": np.uint64(run.seed),
         "scheme": run.scheme,
         "dt": run.dt,
+        **({} if run.leaps is None else {"leaps": run.leaps}),
         "coordinates_evolved": run.coordinates,
         "clock": _clock(run),
         "kernel_hash": source_hash(),

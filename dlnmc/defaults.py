@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run
-from dlnmc.engine import check, kernel_time, scale, state_row
+from dlnmc.engine import SCHEMES, check, kernel_time, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, Model
 
@@ -22,8 +22,12 @@ STIFFNESS = 0.1  # the largest step times the slope of the energy's force at the
 QUARTILES = 0.8741  # distance of the quartiles of the quarter circle of radius 2
 BURN_IN = 4.0  # natural units of time, to which the time that small singular values need is added
 DURATION = 4.0
-MEMORY = 0.5  # integrated autocorrelation time of the trace, at most, in natural units
+MEMORY = 1.5  # natural units of time for each independent value of the trace
 BIAS = 0.01  # bias of the trace at the default step, at most, in standard deviations of one state
+ADJUSTED_BURN_IN = 1.5  # times the burn-in: refused proposals cost time
+TRAVEL = 0.25  # time, in natural units, that a step of Hamiltonian Monte Carlo covers where it can
+SMALL = 48  # up to this size it gives more independent states in a second than Leimkuhler–Matthews
+MOST_LEAPS = 128
 OBSERVATIONS = 64
 BINS = 256
 
@@ -126,16 +130,24 @@ def default_burn_in(model: Model) -> float:
     return (BURN_IN + slowest) * time_unit(model)
 
 
-def _for_accuracy(run: Equilibrium, accuracy: float) -> dict[str, object]:
+def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:
     """The step and duration with which the mean of the trace has this relative standard error, and no larger bias."""
     spread = 1.0 / math.sqrt(laws.trace(run.model.changed(energy="quadratic")).shape)  # of one state
     samples = (spread / accuracy) ** 2 / run.paths
-    values: dict[str, object] = {}
-    if run.dt is None and run.scheme != "mala":
-        values["dt"] = default_dt(run.model) * min(1.0, accuracy / (2.0 * BIAS * spread))
-    if run.duration is None:
-        values["duration"] = max(0.25, 2.0 * MEMORY * samples) * time_unit(run.model)
-    return values
+    dt = default_dt(run.model) * min(1.0, accuracy / (2.0 * BIAS * spread))
+    return dt, max(0.25, MEMORY * samples) * time_unit(run.model)
+
+
+def default_scheme(run: Run) -> str:
+    """Of those that serve the run the scheme that gives most independent states in a second; the least biased in time."""
+    if not state_row(run).additive_noise or run.model.kappa == 0:
+        return "milstein"
+    return "hmc" if isinstance(run, Equilibrium) and run.model.size <= SMALL else "leimkuhler_matthews"
+
+
+def default_leaps(model: Model, leap: float) -> int:
+    """How many leaps of this much time, in the model's clock, a step of Hamiltonian Monte Carlo should have."""
+    return int(min(max(1.0, round(math.sqrt(TRAVEL * time_unit(model) / leap))), MOST_LEAPS))
 
 
 def check_equilibrium(run: Equilibrium) -> None:
@@ -156,27 +168,32 @@ def check_equilibrium(run: Equilibrium) -> None:
 def completed(run: RunType) -> RunType:
     """The run with everything filled in that was left open. Raises InvalidValue where it makes no sense.
 
-    Only the step of a Metropolis-adjusted run is left open: it comes from a pilot run.
+    Only the step of a Metropolis-adjusted run, and what depends on it, is left open: it comes from a pilot run.
     """
     check(run)
     row, model = state_row(run), run.model
-    values: dict[str, object] = {"state": row.state, "coordinates": row.coordinates}
-    if run.scheme is None:
-        values["scheme"] = "leimkuhler_matthews" if row.additive_noise and model.kappa > 0 else "milstein"
+    scheme = run.scheme or default_scheme(run)
+    values: dict[str, object] = {"state": row.state, "coordinates": row.coordinates, "scheme": scheme}
     if run.start is None:
         values["start"] = "random"
+    if run.leaps is None and run.dt is not None and scheme == "hmc":
+        values["leaps"] = max(1, round(math.sqrt(run.dt / default_dt(model))))
     if isinstance(run, Equilibrium):
         check_equilibrium(run)
+        adjusted = SCHEMES[scheme].adjusted
+        dt, duration = run.dt, run.duration
         if run.accuracy is not None:
-            values |= _for_accuracy(run, run.accuracy)
+            best_dt, best_duration = _for_accuracy(run, run.accuracy)
+            dt = dt or best_dt
+            duration = duration or best_duration
+        if dt is None or (adjusted and run.dt is None):
+            dt = None if adjusted else default_dt(model)
+        if duration is None:
+            duration = DURATION * time_unit(model)
+        values |= {"dt": dt, "duration": duration, "bins": run.bins or BINS}
         if run.burn_in is None:
-            values["burn_in"] = default_burn_in(model)
-        if run.duration is None:
-            values.setdefault("duration", DURATION * time_unit(model))
-        if run.observations is None:
-            values["observations"] = run.draws * max(1, math.ceil(OBSERVATIONS / run.draws))
-        if run.bins is None:
-            values["bins"] = BINS
-        if run.dt is None and run.scheme != "mala":
-            values.setdefault("dt", default_dt(model))
+            values["burn_in"] = default_burn_in(model) * (ADJUSTED_BURN_IN if adjusted else 1.0)
+        if run.observations is None and dt is not None:
+            most = max(1, min(OBSERVATIONS, int(duration / dt)))  # no step is observed twice
+            values["observations"] = run.draws * math.ceil(most / run.draws)
     return run.changed(**values)

@@ -34,11 +34,12 @@ class StateRow(NamedTuple):
 class SchemeRow(NamedTuple):
     """An integration scheme, what it needs, and what it is good for."""
 
-    parameters: Callable[[], Any]
+    parameters: Callable[[Run], Any]  # complete run -> the kernels' parameter tuple
     needs_additive_noise: bool = False
     needs_noise: bool = False  # kappa > 0
+    adjusted: bool = False  # by Metropolis: no bias, and a step from a pilot run
     memory: Callable[[int], int] = lambda size: 0  # rows carried from step to step
-    order: float = 1.0  # of the bias at equilibrium in the step, where the drift is smooth
+    order: float = 1.0  # of the bias at equilibrium in the step, as measured
 
 
 def _energy(model: Model) -> Any:
@@ -92,11 +93,22 @@ STATES = (
 )
 
 SCHEMES = {
-    "euler_maruyama": SchemeRow(schemes.EulerMaruyama),
-    "milstein": SchemeRow(schemes.Milstein),
-    "leimkuhler_matthews": SchemeRow(schemes.LeimkuhlerMatthews, needs_additive_noise=True, order=2.0),
+    "euler_maruyama": SchemeRow(lambda run: schemes.EulerMaruyama()),
+    "milstein": SchemeRow(lambda run: schemes.Milstein()),
+    "leimkuhler_matthews": SchemeRow(lambda run: schemes.LeimkuhlerMatthews(), needs_additive_noise=True, order=1.5),
     "mala": SchemeRow(
-        schemes.MetropolisAdjusted, needs_additive_noise=True, needs_noise=True, memory=lambda size: size + 1
+        lambda run: schemes.MetropolisAdjusted(1),
+        needs_additive_noise=True,
+        needs_noise=True,
+        adjusted=True,
+        memory=lambda size: size + 1,
+    ),
+    "hmc": SchemeRow(
+        lambda run: schemes.MetropolisAdjusted(run.leaps),
+        needs_additive_noise=True,
+        needs_noise=True,
+        adjusted=True,
+        memory=lambda size: size + 1,
     ),
 }
 
@@ -133,12 +145,14 @@ def check(run: Run) -> None:
             f"scheme = {run.scheme!r}: at kappa = 0 there is no noise, and no density to sample; use "
             f"{' or '.join(fitting)}"
         )
+    if run.leaps is not None and run.scheme != "hmc":
+        raise InvalidValue(f"leaps = {run.leaps}: only scheme = 'hmc' takes leaps, not {run.scheme!r}")
 
 
 def compiled_arguments(run: Run) -> tuple[Any, Any]:
     """The kernels' model and scheme tuples of a complete run."""
     assert run.scheme is not None
-    return state_row(run).parameters(run.model), SCHEMES[run.scheme].parameters()
+    return state_row(run).parameters(run.model), SCHEMES[run.scheme].parameters(run)
 
 
 def noise_key(seed: int) -> np.uint64:

@@ -7,34 +7,46 @@ import numpy as np
 
 from dlnmc.chunks import Chunk, Floats, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
-from dlnmc.defaults import default_dt
+from dlnmc.defaults import default_dt, default_leaps
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import ACCEPTED
 from dlnmc_kernels.philox import PILOT
 
-ACCEPTANCE = 0.574  # best for diffusion in many dimensions (Roberts and Rosenthal 1998)
+ACCEPTANCE = {"mala": 0.574, "hmc": 0.7}  # near the best in many dimensions: 0.574 and 0.651 (Beskos et al. 2013)
 BLOCKS = 8
-ROUNDS, STEPS = 40, 32
+ROUNDS = 32
+LEAPS = 32  # in a round, at least
 LARGEST = 1e3  # times the default step: small systems would accept any
 
 
-def adapted_step(run: Equilibrium, given: Floats | None) -> float:
-    """The time step at which proposals are accepted as often as they should be, to two digits."""
+def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
+    """The run with the time step, and the number of leaps, at which proposals are accepted as often as they should be."""
+    assert run.scheme is not None
     first = default_dt(run.model)
-    factor, factors, x = 1.0, [], None
+    factor, factors, x, step = 1.0, [], None, 0
     for index in range(ROUNDS):
-        dt = first * factor
-        settings = {"dt": dt, "burn_in": 0.0, "duration": STEPS * dt, "observations": 1, "draws": 1, "bins": None}
-        settings |= {"paths": BLOCKS * WIDTH, "keep_samples": False, "first_step": index * 2 * STEPS}
-        few = run.changed(**settings)
+        few = _with_leap(run, first * factor)
+        assert few.dt is not None
+        steps = -(-LEAPS // (few.leaps or 1))
+        settings = {"burn_in": 0.0, "duration": steps * few.dt, "observations": 1, "draws": 1, "bins": None}
+        few = few.changed(**settings, paths=BLOCKS * WIDTH, keep_samples=False, first_step=step)
         call, state, _ = prepared_call(Member(few, given), Chunk(0, 0, BLOCKS), stream=PILOT)
         if x is not None:
             state.x[...] = x
         plan = schedule(few)
         call(plan.first_step, plan.last_step + 1)
-        x = state.x.copy()
-        acceptance = float(np.mean(state.tally[:, ACCEPTED])) / (plan.last_step - plan.first_step)
-        factor = min(factor * float(np.exp(4.0 * (acceptance - ACCEPTANCE) / np.sqrt(1.0 + index))), LARGEST)
+        x, step = state.x.copy(), plan.last_step + 1
+        acceptance = float(np.mean(state.tally[:, ACCEPTED])) / steps
+        factor *= float(np.exp(4.0 * (acceptance - ACCEPTANCE[run.scheme]) / np.sqrt(1.0 + index)))
+        factor = min(factor, LARGEST)
         factors.append(factor)
-    settled = np.exp(np.mean(np.log(factors[ROUNDS // 2 :])))
-    return float(f"{first * settled:.2g}")
+    settled = float(np.exp(np.mean(np.log(factors[ROUNDS // 2 :]))))
+    return _with_leap(run, float(f"{first * settled:.2g}"))
+
+
+def _with_leap(run: Equilibrium, leap: float) -> Equilibrium:
+    """The run with leaps of this much time, as many in a step as they should be, or as were asked for."""
+    if run.scheme != "hmc":
+        return run.changed(dt=leap)
+    leaps = run.leaps or default_leaps(run.model, leap)
+    return run.changed(dt=leap * leaps**2, leaps=leaps)

@@ -28,7 +28,7 @@ from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.observables import Function, resolved
-from dlnmc.pilot import adapted_step
+from dlnmc.pilot import adapted
 from dlnmc.progress import Progress
 from dlnmc.starts import check_start, checked_array, digest
 from dlnmc.store import ChunkStore
@@ -49,6 +49,7 @@ def simulate(
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
+    leaps: int | None = None,
     bins: int | None = None,
     keep_samples: bool = True,
     seed: int = 0,
@@ -72,7 +73,9 @@ def simulate(
         result, which is continued from its last state with fresh noise.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
-        schemes "euler_maruyama", "milstein", "leimkuhler_matthews", "mala" (the last two for additive noise).
+        schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala", "hmc".
+    leaps
+        Leapfrog steps in one step of "hmc".
     bins
         Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
     keep_samples
@@ -108,6 +111,7 @@ def simulate(
         state=state,
         coordinates=coordinates,
         scheme=scheme,
+        leaps=leaps,
         seed=seed,
         failed_fraction=failed_fraction,
     )
@@ -133,6 +137,7 @@ def equilibrium(
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str | None = None,
+    leaps: int | None = None,
     seed: int = 0,
     failed_fraction: float = 0.0,
     threads: int | None = None,
@@ -148,8 +153,8 @@ def equilibrium(
     ----------
     dt
         The time step, or several, each a whole multiple of the smallest: a ladder on shared noise, with a dimension
-        `dt` and a group `extrapolated`, the values for dt → 0 with their errors. With scheme "mala" the step has no
-        bias; left out, it comes from a pilot run.
+        `dt` and a group `extrapolated`, the values for dt → 0 with their errors. With the schemes "mala" and "hmc" the
+        step makes no bias; left out, it comes from a pilot run.
     accuracy
         The relative standard error that the mean of Tr WᵀW (or Σx²) should have, and a bound on its bias; it chooses
         `dt` and `duration` where they are left out.
@@ -182,6 +187,7 @@ def equilibrium(
         state=state,
         coordinates=coordinates,
         scheme=scheme,
+        leaps=leaps,
         failed_fraction=failed_fraction,
     )
     began = time.time()
@@ -239,6 +245,8 @@ def ladder(settings: dict[str, Any], start: Start, **optional: Any) -> list[Memb
     settings = {name: value for name, value in settings.items() if name != "dt"}
     if not isinstance(dt, Sequence | np.ndarray):
         return [prepared(Equilibrium, settings, start, dt=dt, **optional)]
+    if optional.get("scheme") is None:
+        settings.setdefault("scheme", "leimkuhler_matthews")  # the default of the smallest step must serve all
     steps = [float(step) for step in dt]
     if not steps or len(set(steps)) < len(steps):
         raise InvalidValue(f"dt = {steps}: a list must hold one or more different steps")
@@ -273,7 +281,7 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
     run = run.changed(observables=tuple(observable.key for observable in observables))
     if run.dt is None:
         assert isinstance(run, Equilibrium)
-        run = run.changed(dt=adapted_step(run, given))
+        run = completed(adapted(run, given))
     return Member(run, given, observables)
 
 

@@ -14,11 +14,13 @@ from dlnmc.config import Equilibrium, Simulation
 from dlnmc_kernels.ordering import ALIVE, STATUS
 
 MODEL = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
-STANDARD = {"paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.1, "observations": 4, "start": "random"}
+STANDARD = {
+    "paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.1, "observations": 4, "start": "random", "bins": 256,
+}  # fmt: skip
 
 
 def steps_of(times, dt, **settings):
-    return schedule(Simulation(MODEL, times=times, dt=dt, **settings)).observed_steps.tolist()
+    return schedule(Simulation(MODEL, times=times, dt=dt, **settings)).steps.tolist()
 
 
 # --- schedules --------------------------------------------------------------------------------------------------------
@@ -50,21 +52,39 @@ def test_quotients_that_floating_point_gets_wrong(time, dt, step):
 def test_draws_are_at_burn_in_and_whole_parts_of_the_duration():
     run = Equilibrium(MODEL, **STANDARD | {"burn_in": 0.3, "duration": 0.6, "dt": 0.1, "draws": 3, "observations": 6})
     plan = schedule(run)
-    assert plan.observed_steps.tolist() == [4, 5, 6, 7, 8, 9]
+    assert plan.steps.tolist() == [4, 5, 6, 7, 8, 9]
     assert plan.draws.tolist() == [-1, 0, -1, 1, -1, 2]
     assert (plan.first_step, plan.last_step) == (0, 9)
     plan = schedule(run.changed(first_step=100))
-    assert plan.observed_steps.tolist() == [104, 105, 106, 107, 108, 109]
+    assert plan.steps.tolist() == [104, 105, 106, 107, 108, 109]
     assert (plan.first_step, plan.last_step) == (100, 109)
     plan = schedule(run.changed(keep_samples=False))
-    assert plan.observed_steps.tolist() == [4, 5, 6, 7, 8, 9]
+    assert plan.steps.tolist() == [4, 5, 6, 7, 8, 9]
     assert set(plan.draws.tolist()) == {-1}
+
+
+@pytest.mark.parametrize("observations", [1, 2, 5, 6])
+def test_the_late_half_of_the_observations_is_the_larger_where_they_are_odd(observations):
+    run = Equilibrium(MODEL, **STANDARD | {"observations": observations})
+    halves = schedule(run).halves.tolist()
+    assert halves == sorted(halves)
+    assert sum(halves) == -(-observations // 2)
+
+
+def test_every_time_of_a_simulation_has_its_own_slot_where_there_are_bins():
+    run = Simulation(MODEL, times=(0.1, 0.2, 0.3), dt=0.1)
+    assert schedule(run).slots.tolist() == [-1, -1, -1]
+    assert schedule(run).draws.tolist() == [0, 1, 2]
+    plan = schedule(run.changed(bins=8, keep_samples=False))
+    assert plan.slots.tolist() == [0, 1, 2]
+    assert plan.draws.tolist() == [-1, -1, -1]
+    assert set(schedule(Equilibrium(MODEL, **STANDARD)).slots.tolist()) == {0}
 
 
 def test_several_observations_may_fall_on_one_step():
     run = Equilibrium(MODEL, **STANDARD | {"dt": 0.05, "burn_in": 0.0, "duration": 0.1, "draws": 4, "observations": 4})
     plan = schedule(run)
-    assert plan.observed_steps.tolist() == [1, 1, 2, 2]
+    assert plan.steps.tolist() == [1, 1, 2, 2]
     assert plan.draws.tolist() == [0, 1, 2, 3]
 
 
@@ -205,8 +225,9 @@ def test_batches_are_a_partition_of_the_paths(member, arrays_of, paths):
     arrays = arrays_of(run)
     each = blocks_per_batch(run.run)
     assert len(arrays["counts"]) == math.ceil(blocks_of(run.run) / each) <= BATCHES
-    low, high = (edge * chunks.scale(run.run.model) for edge in chunks.histogram_range(run.run))
-    for batch, counts in enumerate(arrays["counts"]):
+    low, high = (edge * chunks.scale(run.run.model) for edge in chunks.histogram_range(run))
+    assert arrays["counts"].shape[1:] == (1, 42)
+    for batch, counts in enumerate(arrays["counts"][:, 0]):
         values = arrays["samples"][batch * each * 8 : (batch + 1) * each * 8].ravel()
         assert values.size > 0
         expected, _ = np.histogram(values[values < high], 40, (low, high))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, NoEnergy, Quadratic, RunFailed
+from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, NoEnergy, Polynomial, Quadratic, RunFailed
 from dlnmc.config import Equilibrium, Simulation, run_settings
 from dlnmc.descriptions import unknown_key
 from dlnmc.models import Model
@@ -23,6 +23,7 @@ TIMES = RUN | {"times": (0.1, 0.2)}
 
 NOT_NUMBERS = ["3", None, True, False, np.True_, [3], {"a": 1}, 1j, (1, 2), np.ones(2), print]
 NOT_WHOLE = [*NOT_NUMBERS, 2.5, math.nan, math.inf, -math.inf, np.float64(2.5)]
+NOT_GIVEN_OR_WHOLE = [value for value in NOT_WHOLE if value is not None]  # None: to be chosen from the model
 
 
 def cases(cls, others, bad):
@@ -58,6 +59,27 @@ BAD = [
         },
     ),
     *cases(
+        Polynomial,
+        {},
+        {
+            "coefficients": [
+                (),
+                (1.0, 0.0),
+                (1.0, -0.5),
+                (math.nan, 1.0),
+                (1.0, math.inf),
+                ("1",),
+                (True,),
+                (1.0,) * 17,
+                "1",
+                3.0,
+                None,
+                {"a": 1.0},
+                [[1.0], [2.0]],
+            ],
+        },
+    ),
+    *cases(
         Equilibrium,
         RUN,
         {
@@ -67,13 +89,17 @@ BAD = [
             "start": ["randm", "", 3, True],
             "state": ["matrix", "singular value", 1],
             "coordinates": ["lamda", "x", 1],
-            "scheme": ["euler", "mala", 2],
+            "scheme": ["euler", "Mala", 2],
             "seed": [-1, 2**64, 10**30, *NOT_WHOLE],
             "burn_in": [-1e-9, math.nan, math.inf, "1", True],
             "duration": [0, -1, math.nan, math.inf, "1", True],
             "draws": [0, -1, 2**24 + 1, *NOT_WHOLE],
             "observations": [0, -1, 2.5, "4", True],
-            "bins": [0, -1, 2**20 + 1, *NOT_WHOLE],
+            "bins": [0, -1, 2**20 + 1, *NOT_GIVEN_OR_WHOLE],
+            "refinement": [0, -1, 2**20 + 1, *NOT_WHOLE],
+            "leaps": [0, -1, 4097, *NOT_GIVEN_OR_WHOLE],
+            "accuracy": [0, -0.1, 1, 2.0, math.nan, math.inf, "0.1", True, [0.1]],
+            "observables": ["log_determinant", 3, None, [1], [None], {"f": 1}],
             "keep_samples": ["yes", 1, 0, 2, None, 1.0],
         },
     ),
@@ -127,17 +153,28 @@ def test_a_limit_is_stated_exactly(make, limit, refused):
     ("make", "pieces"),
     [
         (lambda: DysonBrownianMotion(3, 1.0, 2.5), ("kappa = 2.5", "<= 2", "collide")),
-        (lambda: DysonBrownianMotion(3, math.inf), ("beta = inf", "finite")),
+        (lambda: DysonBrownianMotion(3, math.inf), ("beta = inf", "finite", "kappa = 0")),
+        (lambda: DeepLinearNetwork(3, 2.0, math.inf, 0.5), ("beta = inf", "finite", "kappa = 0")),
+        (lambda: DeepLinearNetwork(3, 2.0, 1.0, math.inf), ("kappa = inf", "finite")),
         (lambda: Equilibrium(**RUN, draws=2, observations=3), ("observations = 3", "multiple of draws = 2")),
         (lambda: Simulation(**RUN, times=(0.2, 0.1)), ("times", "0.2", "0.1", "ascending")),
         (lambda: Simulation(**RUN, times=(0.1, 0.1)), ("times", "0.1", "ascending")),
     ],
-    ids=["kappa", "beta", "observations", "descending", "equal"],
+    ids=["kappa", "beta", "hot", "infinite kappa", "observations", "descending", "equal"],
 )
 def test_what_concerns_several_values_is_said_without_reciting_the_rest(make, pieces, refused):
     text = refused(make, *pieces)
     assert "{'" not in text
     assert len(text) < 160
+
+
+@pytest.mark.parametrize("coefficients", [(1.0,), (0.0, 1.0, 1.0)])
+def test_a_potential_of_odd_degree_is_refused_for_dyson_and_not_for_networks(coefficients, refused):
+    """u = x grows in one direction only; u = σ² has no other."""
+    energy = Polynomial(coefficients)
+    refused(lambda: DysonBrownianMotion(**DYSON, energy=energy), str(coefficients), "even", "grow")
+    refused(lambda: DysonBrownianMotion(**DYSON).changed(energy=energy), str(coefficients), "even")
+    assert DeepLinearNetwork(**NETWORK, energy=energy).energy == energy
 
 
 @pytest.mark.parametrize("beta", [0.5, 0, -1, math.nan, "2", None, True])
@@ -202,6 +239,25 @@ def test_numpy_scalars_are_plain_numbers(whole, real):
     assert json.loads(run.to_json())["seed"] == 7
 
 
+def test_temperature_zero_and_no_noise_are_taken():
+    assert DeepLinearNetwork(2, 3.0, 1.0, 0.0).kappa == 0.0
+    assert DysonBrownianMotion(2, 1.0, 0).kappa == 0.0
+    for model in (DeepLinearNetwork(2, 3.0, math.inf, 0.0), DysonBrownianMotion(2, math.inf, 0.0)):
+        assert model.beta == math.inf
+
+
+def test_infinite_depth_counts_time_in_its_own_clock():
+    """The paper's time would be 0 throughout; so `clock` is "depth" whether it is left out or not."""
+    for model in (
+        DeepLinearNetwork(2, math.inf, 1.0),
+        DeepLinearNetwork(2, math.inf, 1.0, clock="paper"),
+        DeepLinearNetwork(2, 3.0, 1.0).changed(depth=math.inf),
+        DeepLinearNetwork(**{"width": 2, "depth": "Infinity", "beta": 1.0}),  # as JSON spells it
+    ):
+        assert model == DeepLinearNetwork(2, math.inf, 1.0, clock="depth")
+    assert DeepLinearNetwork(2, 1e300, 1.0).clock == "paper"
+
+
 def test_extreme_values_are_taken_as_they_are():
     assert Equilibrium(**RUN, seed=np.uint64(2**64 - 1)).seed == 2**64 - 1
     assert DeepLinearNetwork(1, 1, 1e-300).depth == 1.0
@@ -216,6 +272,34 @@ def test_energies_by_name_by_value_and_by_record_are_equal():
         assert DeepLinearNetwork(**NETWORK, energy=energy).energy == NoEnergy()
     assert DeepLinearNetwork(**NETWORK).energy == Quadratic()
     assert Quadratic() != NoEnergy()
+    quartic = Polynomial((0.5, 0.25))
+    for energy in (quartic, {"kind": "polynomial", "coefficients": [0.5, 0.25]}, Polynomial(np.array([0.5, 0.25]))):
+        assert DeepLinearNetwork(**NETWORK, energy=energy).energy == quartic
+        assert DysonBrownianMotion(**DYSON, energy=energy).energy == quartic
+
+
+@pytest.mark.parametrize(
+    ("energy", "network", "dyson"),
+    [
+        (Quadratic(), lambda s: s**2 / 2, lambda x: x**2 / 2),
+        (NoEnergy(), lambda s: 0.0 * s, lambda x: 0.0 * x),
+        (Polynomial((0.5,)), lambda s: s**2 / 2, None),
+        (Polynomial((-1.0, 0.25)), lambda s: -(s**2) + s**4 / 4, lambda x: -x + x**2 / 4),
+        (Polynomial((1.0, 0.0, -3.0, 2.0)), lambda s: s**2 - 3 * s**6 + 2 * s**8, lambda x: x - 3 * x**3 + 2 * x**4),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_the_potential_is_a_polynomial_of_w_w_transposed_or_of_x(energy, network, dyson):
+    """E = Σ c_m Tr (WᵀW)^m, V = Σ c_m x^m; the slope is the derivative, by central differences."""
+    s = np.linspace(0.1, 2.0, 20)
+    for model, formula in ((DeepLinearNetwork(3, 2.0, 1.0, 1.0, energy), network),
+                           (DysonBrownianMotion(3, 1.0, 1.0, energy) if dyson else None, dyson)):  # fmt: skip
+        if model is None:
+            continue
+        at = s if model.kind == "deep_linear_network" else np.concatenate([-s, s])
+        np.testing.assert_allclose(model.potential(at), formula(at), rtol=1e-13, atol=1e-15)
+        slope = (formula(at + 1e-5) - formula(at - 1e-5)) / 2e-5
+        np.testing.assert_allclose(model.slope(at), slope, rtol=1e-6, atol=1e-8)
 
 
 # --- descriptions -----------------------------------------------------------------------------------------------------
@@ -238,7 +322,8 @@ def test_a_changed_copy_is_validated_anew(refused):
 
 
 finite = st.floats(1e-3, 1e3)
-energies = st.sampled_from(["quadratic", "none"])
+even = st.lists(st.floats(-5, 5), max_size=2).map(lambda c: Polynomial((*c, *c, 0.5, 1.0)))
+energies = st.sampled_from(["quadratic", "none"]) | even
 networks = st.builds(
     DeepLinearNetwork,
     st.integers(1, 2**24),
@@ -282,13 +367,16 @@ def test_the_digest_notices_every_field():
         "paths": 9, "dt": math.nextafter(0.1, 1), "start": "law", "start_digest": "0", "first_step": 1,
         "state": "singular_values", "coordinates": "sigma", "scheme": "milstein", "seed": 1, "burn_in": 1.0,
         "duration": 1.0, "draws": 2, "observations": 64, "bins": 8, "keep_samples": False,
-        "failed_fraction": 0.1,
+        "failed_fraction": 0.1, "refinement": 2, "leaps": 3, "accuracy": 0.01,
+        "observables": ("log_determinant",),
     }  # fmt: skip
     assert set(changes) == set(Equilibrium.model_fields) - {"model", "kind"}
     runs = [base, *(base.changed(**{name: value}) for name, value in changes.items())]
     models = {"width": 4, "depth": 2.5, "beta": 1.5, "kappa": 0.5, "energy": "none", "clock": "depth"}
     assert set(models) == set(DeepLinearNetwork.model_fields) - {"kind"}
     runs += [base.changed(model=base.model.changed(**{name: value})) for name, value in models.items()]
+    runs += [base.changed(model=base.model.changed(energy=Polynomial(c))) for c in ((0.5,), (0.5, 0.1), (0.5, 0.2))]
+    runs += [base.changed(observables=names) for names in (("a:1",), ("a:2",), ("a:1", "a:2"))]
     assert len({run.digest() for run in runs}) == len(runs)
     assert len(set(runs)) == len(runs)
 
@@ -310,9 +398,12 @@ def test_toml_describes_the_same_run():
     )
     model = DeepLinearNetwork(3, math.inf, 2.0, energy=NoEnergy())
     assert Simulation(**table) == Simulation(model, paths=16, dt=0.1, seed=2**64 - 1, times=(0.5, 1.0))
+    table["model"] |= tomllib.loads('energy = {kind = "polynomial", coefficients = [-1, 0.25]}')
+    model = model.changed(energy=Polynomial((-1.0, 0.25)))
+    assert Simulation(**table) == Simulation(model, paths=16, dt=0.1, seed=2**64 - 1, times=(0.5, 1.0))
 
 
 def test_the_settings_of_a_run_are_those_a_user_may_write():
     names = run_settings(Equilibrium)
-    assert {"paths", "dt", "seed", "burn_in", "draws", "keep_samples"} <= set(names)
-    assert not {"kind", "model", "start_digest", "first_step"} & set(names)
+    assert {"paths", "dt", "seed", "burn_in", "draws", "keep_samples", "accuracy", "observables"} <= set(names)
+    assert not {"kind", "model", "start_digest", "first_step", "refinement"} & set(names)

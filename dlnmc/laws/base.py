@@ -86,10 +86,27 @@ class Law(ABC):
 
 
 class SingularValueLaw(Law):
-    """A law of singular values: support [0, high], and quantiles of log σ where σ itself would underflow.
+    """A law of singular values: edges, an error estimate, and quantiles of log σ where σ itself would underflow.
 
-    The law is that of σ·√(β/d). A subclass provides `_log_ppf` instead of `_ppf`.
+    The law is that of σ·√(β/d) as d → ∞. A subclass provides `_log_ppf` instead of `_ppf`.
     """
+
+    @property
+    @abstractmethod
+    def error(self) -> float:
+        """Estimated absolute error of the values of `cdf` and `ppf`."""
+
+    @abstractmethod
+    def edge_constant(self) -> float:
+        """The A of the density (A/π) √(b − σ) at the upper edge b.
+
+        At width d, `(A d)^{2/3} (σ_max·√(β/d) − b)` tends to the Tracy–Widom law of index 1.
+        """
+
+    @property
+    @abstractmethod
+    def hard_edge_exponent(self) -> float:
+        """The p of P(σ² < y) ~ y^p as y → 0; inf where the support keeps away from 0."""
 
     @abstractmethod
     def _log_ppf(self, q: FloatArray) -> FloatArray: ...
@@ -108,7 +125,8 @@ class SingularValueLaw(Law):
         Raises ValueError for q outside [0, 1] or nan.
         """
         _check_probabilities(q)
-        ends = (-math.inf, math.log(self.support[1]))
+        low, high = self.support
+        ends = (math.log(low) if low > 0.0 else -math.inf, math.log(high))
         return _between(self._log_ppf, q, (0.0, 1.0), at_ends=ends, outside=ends)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.interpolate import PPoly, make_interp_spline
+from scipy.interpolate import PPoly
 from scipy.special import expit
 
-from dlnmc.laws import wiener_hopf
 from dlnmc.laws.base import FloatArray, check_depth, check_positive
-from dlnmc.laws.interpolated import InterpolatedLaw, minus_log_ratio
-from dlnmc.laws.wiener_hopf import Factor, inverse_laplace
+from dlnmc.laws.interpolated import InterpolatedLaw, log_ratio, spline_and_slope
+from dlnmc.laws.wiener_hopf import Factor, critical_kappa, decay, inverse_laplace
 
 _STEP = 1.0 / 20.0  # of the interpolation nodes in x
 _SMALLEST_PROBABILITY = 800.0  # minus its logarithm, beyond the smallest number
@@ -27,7 +26,8 @@ class HardEdge(InterpolatedLaw):
     The moments are closed but for one integral, see `dlnmc.laws.wiener_hopf`. With δ = log(y_max/y), y = σ², the cdf F
     is the inverse Laplace transform of (1 − M(s) y_max^{−s})/s. Less its main part, which is
 
-        −(3/2) log(δ/(1+δ)) − pδ  (p the exponent of the hard edge)  or, at infinite depth,  −(3/2) log(δ/(1+δ)) − log(1+δ),
+        −(3/2) log(δ/(1+δ)) − pδ   (p the exponent of the hard edge),
+        −(3/2) log(δ/(1+δ)) − log(1+δ)   at infinite depth,
 
     log(F/(1 − F)) is interpolated by a spline of degree 7 in x = 2 log(1 + √δ), in which it is smooth also at the soft
     edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and 0 < kappa < inf.
@@ -48,10 +48,19 @@ class HardEdge(InterpolatedLaw):
         """The ends (low, high) of the support."""
         return 0.0, math.exp(self._log_high)
 
-    @cached_property
+    @property
     def hard_edge_exponent(self) -> float:
         """The p of P(σ² < y) ~ y^p at 0; 0 at infinite depth, where it falls as 1/|log y|."""
-        return wiener_hopf.decay(self.depth, self.kappa)
+        return math.inf if self.kappa < critical_kappa(self.depth) else self._decay
+
+    @cached_property
+    def _decay(self) -> float:
+        return decay(self._depth, self.kappa)
+
+    @property
+    def _depth(self) -> float:
+        """The depth, or inf where the two differ by rounding only."""
+        return self.depth if self.depth < 1e15 else math.inf
 
     def edge_constant(self) -> float:
         """A = 4 √(2R(0)) / b^{3/2}: the density is (A/π) √(b − σ) at the upper edge b."""
@@ -60,7 +69,7 @@ class HardEdge(InterpolatedLaw):
     def moment(self, k: float) -> float:
         """E[σ^k] for real k; inf for k ≤ −2p."""
         s = k / 2.0
-        if s == 0.0 or s <= -self.hard_edge_exponent:
+        if s == 0.0 or s <= -self._decay:
             return 1.0 if s == 0.0 else math.inf
         aside = 1e-5 if s == -0.5 else 0.0  # where Γ(s + ½) and R(s) are infinite
         log_moment = complex(self._factor.log_moment(np.array(complex(s, aside))))
@@ -71,7 +80,7 @@ class HardEdge(InterpolatedLaw):
         """Estimated absolute error of cdf and quantiles: thrice the change, between the nodes, with other contours."""
         x = np.arange(0.5, self._nodes - 1.0, 3.0) * _STEP
         delta = np.expm1(x / 2.0) ** 2
-        finer = Factor(self.depth, self.kappa, self._factor.smallest, 0.7 * math.pi, 1.0 / 11.0)
+        finer = Factor(self._depth, self.kappa, self._factor.smallest, 0.7 * math.pi, 1.0 / 11.0)
         return 3.0 * self._worst(np.log(delta), self._solve(delta, finer, 28)) + 1e-14
 
     @property
@@ -81,9 +90,9 @@ class HardEdge(InterpolatedLaw):
     @cached_property
     def _delta_max(self) -> float:
         """The largest δ at which F is computed."""
-        if self.kappa < wiener_hopf.critical_kappa(self.depth):
+        if self.kappa < critical_kappa(self.depth):
             return 100.0
-        p = self.hard_edge_exponent
+        p = self._decay
         return 800.0 / p if p > 0.0 else 1e13 * max(1.0, self.kappa)
 
     @cached_property
@@ -92,12 +101,12 @@ class HardEdge(InterpolatedLaw):
 
     @cached_property
     def _factor(self) -> Factor:
-        return Factor(self.depth, self.kappa, 1.0 / self._delta_max)
+        return Factor(self._depth, self.kappa, 1.0 / self._delta_max)
 
     def _solve(self, delta: FloatArray, factor: Factor, contour: int) -> FloatArray:
         """The logarithm of F/(1 − F) at δ > 0; the smaller of F and 1 − F is that which is inverted."""
         z, weights = inverse_laplace(contour)
-        p = self.hard_edge_exponent
+        p = self._decay
         s = z / delta[:, None] - p
         log_F = np.log(np.imag(-np.expm1(factor.log_moment(s)) / s @ weights) / delta) - p * delta
         logit = log_F - np.log1p(-np.exp(log_F))
@@ -110,15 +119,14 @@ class HardEdge(InterpolatedLaw):
     @cached_property
     def _spline(self) -> tuple[PPoly, PPoly]:
         """Of log(F/(1 − F)) less its main part, against x; and its derivative."""
-        x = _STEP * np.arange(self._nodes)
+        x = _STEP * np.arange(self._nodes, dtype=np.float64)
         t = 2.0 * np.log(np.expm1(x[1:] / 2.0))
         at_edge = -math.log(4.0 / (3.0 * math.pi)) - 0.5 * math.log(self._factor.at_zero)
         inside = self._solve(np.exp(t), self._factor, 24) - self._main(t)
-        spline = PPoly.from_spline(make_interp_spline(x, np.concatenate([[at_edge], inside]), k=7))
-        return spline, spline.derivative()
+        return spline_and_slope(x, np.concatenate([[at_edge], inside]))
 
     def _main(self, t: FloatArray) -> FloatArray:
-        p = self.hard_edge_exponent
+        p = self._decay
         return 1.5 * np.logaddexp(0.0, -t) - (p * np.exp(t) if p > 0.0 else np.logaddexp(0.0, t))
 
     def _x(self, t: FloatArray) -> FloatArray:
@@ -128,19 +136,19 @@ class HardEdge(InterpolatedLaw):
         return self._main(t) + self._spline[0](self._x(t))
 
     def _logit_slope(self, t: FloatArray) -> FloatArray:
-        p = self.hard_edge_exponent
+        p = self._decay
         main = -1.5 * expit(-t) - (p * np.exp(t) if p > 0.0 else expit(t))
         return main + self._spline[1](self._x(t)) * expit(t / 2.0)
 
     @property
     def _grid(self) -> FloatArray:
-        p = self.hard_edge_exponent
+        p = self._decay
         if p > 0.0:
             return np.arange(-8.0, math.log(800.0 / p), 1.0 / 32.0)
         return np.append(np.arange(-8.0, math.log(self._delta_max), 1.0 / 32.0), 709.0)
 
     def _t(self, sigma: FloatArray) -> FloatArray:
-        return np.log(2.0 * minus_log_ratio(sigma, self.support[1]))
+        return np.log(2.0 * log_ratio(self.support[1], sigma))
 
     def _log_sigma(self, t: FloatArray) -> FloatArray:
         return self._log_high - np.exp(t) / 2.0
@@ -150,4 +158,4 @@ class HardEdge(InterpolatedLaw):
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
-        return math.inf if self.hard_edge_exponent < 0.5 else 0.0, 0.0
+        return math.inf if self._decay < 0.5 else 0.0, 0.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
+from scipy.interpolate import PPoly, make_interp_spline
 from scipy.special import expit
 
 from dlnmc.laws.base import FloatArray, SingularValueLaw
@@ -19,8 +19,8 @@ class InterpolatedLaw(SingularValueLaw):
     """A law given by two curves over −∞ < t < ∞, both decreasing: log σ(t) and ℓ(t) = log(F / (1 − F)).
 
     t → −∞ is the upper edge of the support and t → ∞ the lower one. In ℓ both tails of the cdf keep their relative
-    accuracy. `pdf(σ) = F (1 − F) ℓ' / (σ (log σ)')`; Newton's method inverts ℓ, its number of steps fixed so that a value
-    does not depend on those that it is computed with.
+    accuracy. `pdf(σ) = F (1 − F) ℓ' / (σ (log σ)')`; Newton's method inverts ℓ, its number of steps fixed so that a
+    value does not depend on those that it is computed with.
     """
 
     @abstractmethod
@@ -76,6 +76,14 @@ class InterpolatedLaw(SingularValueLaw):
         return max(float(np.max(in_cdf)), float(np.max(in_quantile)))
 
 
-def minus_log_ratio(x: FloatArray, end: float) -> FloatArray:
-    """log(end / x), precise near `end`."""
-    return np.where(x > 0.5 * end, -np.log1p((x - end) / end), math.log(end) - np.log(x))
+def log_ratio(x: FloatArray | float, y: FloatArray | float) -> FloatArray:
+    """log(x/y) for x > y > 0, precise where they are close."""
+    near = np.asarray(x) < 2.0 * np.asarray(y)
+    gap = np.where(near, np.subtract(x, y), 0.0)
+    return np.where(near, np.log1p(gap / y), np.log(x) - np.log(y))
+
+
+def spline_and_slope(x: FloatArray, values: FloatArray) -> tuple[PPoly, PPoly]:
+    """The spline of degree 7 through (x, values), and its derivative."""
+    spline = PPoly.from_spline(make_interp_spline(x, values, k=7).tck)
+    return spline, spline.derivative()

@@ -51,6 +51,20 @@ class ParametricLaw(SingularValueLaw):
         """The ends (low, high) of the support."""
         return 0.0, math.exp(self._log_y_max / 2.0)
 
+    @property
+    def error(self) -> float:
+        """Rounding only."""
+        return 1e-12
+
+    def edge_constant(self) -> float:
+        """A = 4 / (√w b^{3/2}): the density is (A/π) √(b − σ) at the upper edge b."""
+        return 4.0 / math.sqrt(self._weight) * math.exp(-0.75 * self._log_y_max)
+
+    @property
+    def hard_edge_exponent(self) -> float:
+        """1 − w: P(σ² < y) ~ y^{1−w} as y → 0."""
+        return 1.0 - self._weight
+
     def _pdf(self, x: FloatArray) -> FloatArray:
         s, v = self._angles_at(x)
         with np.errstate(over="ignore"):

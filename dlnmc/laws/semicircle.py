@@ -37,6 +37,10 @@ class Semicircle(Law):
             raise InvalidValue(f"a moment of the semicircle needs a whole number >= 0, got {k!r}")
         return 0.0 if k % 2 else self._half.moment(k)
 
+    def edge_constant(self) -> float:
+        """A = (2/R)^{3/2}: the density is (A/π) √(R − x) at the upper edge, as in `SingularValueLaw.edge_constant`."""
+        return math.pow(2.0 / self.radius, 1.5)
+
     @property
     def _half(self) -> QuarterCircle:
         return QuarterCircle(self.radius)

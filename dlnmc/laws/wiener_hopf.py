@@ -5,7 +5,7 @@ In t = log y, y = σ², the law m(t) dt of y at equilibrium for E = ½ Tr WᵀW 
     y/(2κ) = PV ∫ φ(t − t') m(t') dt',   φ(τ) = c₁/(1 − e^{−τ}) + (c₂/N)/(1 − e^{−τ/N}),   c₁ = 1/(2κ),  c₂ = 1 − c₁,
 
 the derivative of the condition that the free energy is least. Let the support be (−∞, log y_max], M(s) = E[y^s], and
-y_max^s G(s) the transform of the right-hand side beyond log y_max. Multiplied by e^{st} and integrated, −1/N < Re s < 0,
+y_max^s G(s) the transform of the right-hand side beyond log y_max. Times e^{st} and integrated, for −1/N < Re s < 0,
 
     K(s) M(s) = y_max^{s+1} / (2κ(s+1)) + y_max^s G(s),   K(s) = ∫ φ(τ) e^{sτ} dτ = −π (c₁ cot πs + c₂ cot πNs),
 
@@ -17,9 +17,9 @@ R is even, positive on the imaginary axis and tends to 1 exponentially along it,
 
     r(s) = −(1/2πi) ∫_{−i∞}^{i∞} log R(w) / (w − s) dw   (Re s > 0; for Re s < 0, r(s) = log R(s) − r(−s)).
 
-Then M y_max^{−s} Γ(s)/Γ(½+s) e^{r(s)} is analytic on the right but for s = 0, equals what is analytic on the left but for
-s = −1, and falls as s^{−2}, since M ~ y_max^s s^{−3/2} at a soft edge: it is C/(s(s+1)). With M(0) = 1 and the residue at
-s = −1,
+Then M y_max^{−s} Γ(s)/Γ(½+s) e^{r(s)} is analytic on the right but for s = 0, equals what is analytic on the left but
+for s = −1, and falls as s^{−2}, since M ~ y_max^s s^{−3/2} at a soft edge: it is C/(s(s+1)). With M(0) = 1 and the
+residue at s = −1,
 
     M(s) = y_max^s √R(0) Γ(s+½) / (√π Γ(s+2)) e^{−r(s)},   y_max = 4κ √R(0) e^{r(1)},   so that M(1) = κ R(0).
 
@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import digamma, log1p, loggamma, zeta
 
-from dlnmc.laws.base import FloatArray, check_depth
+from dlnmc.laws.base import check_depth
 
 ComplexArray = NDArray[np.complex128]
 
@@ -74,7 +74,7 @@ def critical_kappa(depth: float) -> float:
     N = check_depth(depth)
     if N >= 2.0:
         return 0.5
-    return 0.0 if N == 1.0 else 0.5 / (1.0 - _minus_c2(N, _turning_point(N)))
+    return 0.0 if N == 1.0 else 0.5 / (1.0 - _minus_c2(N, turning_point(N)))
 
 
 def _minus_c2(N: float, x: float) -> float:
@@ -82,7 +82,7 @@ def _minus_c2(N: float, x: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _turning_point(N: float) -> float:
+def turning_point(N: float) -> float:
     """Where the two smallest zeros p merge, in (½, 1/N), as c₂ falls; ½ for N ≥ 2."""
     if N >= 2.0 or N == 1.0:
         return 0.5
@@ -94,7 +94,7 @@ def _turning_point(N: float) -> float:
 
 
 def decay(depth: float, kappa: float) -> float:
-    """The smallest zero p of R(−p), 0 at infinite depth; below `critical_kappa`, where it is complex, near its real part."""
+    """The smallest zero p of R(−p), 0 at infinite depth; below `critical_kappa` a number near its real part."""
     N, c2 = depth, repulsion(kappa)
     if math.isinf(N):
         return 0.0
@@ -102,7 +102,7 @@ def decay(depth: float, kappa: float) -> float:
     def excess(p: float) -> float:
         return c2 * math.sin(math.pi * (N - 1.0) * p) - math.sin(math.pi * (0.5 - p)) * math.sin(math.pi * N * p)
 
-    high = _turning_point(N) if c2 < 0.0 else min(0.5, 1.0 / N)
+    high = turning_point(N) if c2 < 0.0 else min(0.5, 1.0 / N)
     if excess(high) <= 0.0:
         return high
     return float(brentq(excess, 0.25 / N, high, xtol=1e-300))
@@ -126,31 +126,36 @@ class Factor:
     @property
     def at_zero(self) -> float:
         """R(0)."""
-        inverse = 0.0 if math.isinf(self.depth) else 1.0 / self.depth
-        return 1.0 - repulsion(self.kappa) * (1.0 - inverse)
+        N, kappa = self.depth, self.kappa
+        c1, c2 = 0.5 / kappa, repulsion(kappa)
+        if math.isinf(N):
+            return c1
+        return c1 + c2 / N if c2 > 0.0 else 1.0 - c2 * (N - 1.0) / N
 
     def log_moment(self, s: ComplexArray) -> ComplexArray:
-        """log E[(y/y_max)^s] for Im s ≥ 0, on the right of the singularities or above them; any shape."""
+        """The logarithm of E[(y/y_max)^s] for Im s ≥ 0, on the right of the singularities or above them; any shape."""
         left = s.real < 0.0
         r = self._increment(np.where(left, -s, s).ravel()).reshape(s.shape)
         return np.where(left, r - self._log_ratio(np.where(left, s, 1.0j)), -r) + _log_gamma_ratio(s)
 
     @cached_property
     def log_y_max(self) -> float:
-        """log y_max."""
+        """The logarithm of y_max."""
         r = float(self._increment(np.ones(1, np.complex128))[0].real) + 0.5 * math.log(self.at_zero)
         return math.log(4.0 * self.kappa) + 0.5 * math.log(self.at_zero) + r
 
     def _log_ratio(self, s: ComplexArray) -> ComplexArray:
         """log(R(s)/R(0)) for Im s ≥ 0."""
-        N = self.depth
+        N, a = self.depth, np.pi * s
+        change = np.empty_like(a)  # tan(πs)/tan(πNs) − 1/N
         if math.isinf(N):
-            change = -1.0j * np.tan(np.pi * s)
+            change[...] = -1.0j * np.tan(a)
         elif N >= 2.0:
-            change = np.tan(np.pi * s) / np.tan(np.pi * N * s) - 1.0 / N
-        else:  # tan a / tan b = 1 − sin(b − a) / (cos a sin b), here by e^{2ia} and e^{2ib}
-            a, b = 2.0j * np.pi * s, 2.0j * np.pi * N * s
-            change = (N - 1.0) / N - 2.0 * np.exp(a) * np.expm1(b - a) / ((1.0 + np.exp(a)) * np.expm1(b))
+            change[...] = np.tan(a) / np.tan(N * a) - 1.0 / N
+        else:  # tan a / tan Na = 1 − sin((N−1)a) / (cos a sin Na), here by e^{2ia}
+            e = np.exp(2.0j * a)
+            ratio = np.expm1(2.0j * (N - 1.0) * a) / np.expm1(2.0j * N * a)
+            change[...] = (N - 1.0) / N - 2.0 * e / (1.0 + e) * ratio
         return log1p(repulsion(self.kappa) / self.at_zero * change)
 
     @cached_property

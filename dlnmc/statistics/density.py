@@ -53,10 +53,10 @@ def density(samples: ArrayLike, bins: int | ArrayLike = 64, *, level: float = 0.
     -----
     Error: that of a ratio of sums over independent groups of paths. Bands: intervals of Clopper and Pearson (1934)
     for the number of independent values that has the same error (Korn and Graubard 1998, Survey Methodology 24, 193),
-    so bins with few counts or none, which also learn from the others, have honest ones. The simultaneous band has the pointwise one's form at the level
-    that the largest of all bins' deviations needs: its quantile under Gaussian multipliers of the groups' residuals
-    (Chernozhukov, Chetverikov and Kato 2013), or Bonferroni's bound where that is smaller, and at levels too rare to
-    resample.
+    so bins with few counts or none, which also learn from the others, have honest ones. The simultaneous band has the
+    pointwise one's form at the level that the largest of all bins' deviations needs: its quantile under Gaussian
+    multipliers of the groups' residuals (Chernozhukov, Chetverikov and Kato 2013), or Bonferroni's bound where that is
+    smaller, and at levels too rare to resample.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
 
 
 def _band(p: Floats, error: Floats, total: int, groups: int, tail: float) -> tuple[Floats, Floats]:
-    """Both ends of the intervals of Clopper and Pearson for effective numbers, with the probability `tail` beyond each."""
+    """Both ends of Clopper and Pearson's intervals for effective numbers, with the probability `tail` beyond each."""
     if groups < 2:
         return np.full_like(p, np.nan), np.full_like(p, np.nan)
     student = stats.norm.isf(tail) / stats.t.isf(tail, groups - 1)

@@ -84,7 +84,9 @@ def counts_in(edges: Floats, values: Floats, groups: Integers) -> Integers:
 def resampled_means(sums: Floats, sizes: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
     """Bootstrap means (resample, …): sums (group, …) over sizes (group,) of as many groups, drawn with replacement."""
     groups = len(sums)
-    times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1.0 / groups), size=resamples)
+    drawn = np.random.default_rng(seed).integers(groups, size=(resamples, groups))
+    times = np.bincount((drawn + groups * np.arange(resamples)[:, None]).ravel(), minlength=resamples * groups)
+    times = times.reshape(resamples, groups).astype(np.float64)
     total = (times @ sums.reshape(groups, -1)).reshape(-1, *sums.shape[1:])
     return np.asarray(total / (times @ sizes).reshape(-1, *[1] * (sums.ndim - 1)))
 

@@ -18,18 +18,20 @@ from dlnmc.statistics.estimates import (
 
 GROUPS = 256  # of paths, at most
 RESAMPLES = 1000
-SIGNIFICANT = 5.0  # standard errors of every difference of levels from which on the order is estimated
+SIGNIFICANT = 5.0  # standard errors of every difference of levels from which on the observed order is taken
+CONTRADICTION = 3.0  # standard errors between the finest difference and the assumed order, likewise
 ORDERS = np.linspace(0.5, 3.0, 251)
 
 
 class Extrapolation(NamedTuple):
-    """The value at step size zero, the order of the bias, and the bias at each level, with standard errors.
+    """The value at step size zero, the observed order, the order that was used, and the bias at each level.
 
-    The error of an order that was assumed, not observed, is NaN.
+    The observed order is NaN for two levels, which show none.
     """
 
     limit: Estimate
     order: Estimate
+    order_used: float
     bias: tuple[Estimate, ...]
 
 
@@ -44,17 +46,19 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
     steps
         Two or more step sizes, ascending, positive.
     order
-        The order p that is assumed unless the values show one, between 0.5 and 3.
+        The order p that theory gives, between 0.5 and 3. It is used unless three levels or more show another.
     seed
         Of the bootstrap over groups of paths, which all errors come from; paths stay paired in it.
 
     Returns
     -------
     Extrapolation
-        Differences between neighbouring levels give a, and with three levels or more, if each is beyond five
-        standard errors, p in [0.5, 3], by least squares weighted with their own errors. The limit is the value at the
-        smallest step minus its bias a h_0^p (Richardson 1911); the bias at a level is its value minus the limit. The
-        error of the limit holds the noise of p where p is observed. Where it is assumed it is taken as true.
+        Differences between neighbouring levels give a, and for three levels or more the observed order, by least
+        squares weighted with their standard errors, p restricted to [0.5, 3]. The observed order is used if every
+        difference is beyond five standard errors, or if the finest one is beyond three from what the assumed order
+        makes of all; otherwise the assumed order, as if it were exact. The limit is the value at the smallest step
+        minus its bias a h_0^p (Richardson 1911), the bias at a level its value minus the limit. The errors hold the
+        noise of an observed order.
 
     Raises
     ------
@@ -62,21 +66,31 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
         Fewer than two levels, steps that do not ascend, an order out of range, or no path that is finite.
     """
     h, paths = _checked(values, steps, order)
-    noise = np.diff(paths, axis=1).std(axis=0) / np.sqrt(len(paths))
+    differences = np.diff(paths, axis=1)
     floor = np.finfo(float).eps * max(float(np.abs(paths).max()), np.finfo(float).tiny)
-    error = np.maximum(noise, floor)
+    error = np.maximum(_error(differences), floor)
     groups = groups_of(len(paths), GROUPS)
     resampled = resampled_means(sums_over(groups, paths), np.bincount(groups).astype(np.float64), seed, RESAMPLES)
     means = np.vstack([paths.mean(axis=0), resampled])
-    observed = len(h) > 2 and bool(np.all(np.abs(np.diff(means[0])) > SIGNIFICANT * error))
-    orders = _orders(means, h, error) if observed else np.full(len(means), order)
-    limits = means[:, 0] - _smallest_bias(means, h, error, orders)
 
     def estimate(row: Floats) -> Estimate:
         return Estimate(float(row[0]), bootstrap_error(row[1:], int(groups[-1]) + 1))
 
+    orders, observed = np.full(len(means), order), Estimate(np.nan, np.nan)
+    if len(h) > 2:
+        shown = _orders(means, h, error)
+        observed = estimate(shown)
+        rest = differences[:, 0] - _amplitude(differences, h, error, order) * (h[1] ** order - 1.0)
+        significant = np.all(np.abs(differences.mean(axis=0)) > SIGNIFICANT * error)
+        if significant or abs(rest.mean()) > CONTRADICTION * max(float(_error(rest)), floor):
+            orders = shown
+    limits = means[:, 0] - _amplitude(np.diff(means, axis=1), h, error, orders)
     biases = tuple(estimate(means[:, level] - limits) for level in range(len(h)))
-    return Extrapolation(estimate(limits), estimate(orders) if observed else Estimate(order, np.nan), biases)
+    return Extrapolation(estimate(limits), observed, float(orders[0]), biases)
+
+
+def _error(values: Floats) -> Floats:
+    return np.asarray(values.std(axis=0) / np.sqrt(len(values)))
 
 
 def _checked(values: ArrayLike, steps: ArrayLike, order: float) -> tuple[Floats, Floats]:
@@ -104,7 +118,7 @@ def _orders(means: Floats, h: Floats, error: Floats) -> Floats:
     return np.asarray(np.clip(orders, ORDERS[0], ORDERS[-1]))
 
 
-def _smallest_bias(means: Floats, h: Floats, error: Floats, orders: Floats) -> Floats:
-    """The bias a h_0^p (row,), h_0 = 1, from weighted differences of means (row, level)."""
-    shapes = np.diff(h ** orders[:, None], axis=1) / error
-    return np.asarray(np.sum(shapes * np.diff(means, axis=1) / error, axis=1) / np.sum(shapes**2, axis=1))
+def _amplitude(differences: Floats, h: Floats, error: Floats, order: float | Floats) -> Floats:
+    """The factor a (row,), also the bias at h_0 = 1, from weighted differences of levels (row, level − 1)."""
+    shapes = np.diff(h ** np.reshape(order, (-1, 1)), axis=1) / error
+    return np.asarray(np.sum(shapes * differences / error, axis=1) / np.sum(shapes**2, axis=1))

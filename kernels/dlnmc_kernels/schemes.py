@@ -47,11 +47,15 @@ class LeimkuhlerMatthews(NamedTuple):
 
 
 class MetropolisAdjusted(NamedTuple):
-    """A step of Euler–Maruyama as a proposal, accepted or refused so that the equilibrium law is exact (MALA).
+    """Leapfrog steps of Hamilton's equations as a proposal, accepted or refused so that the equilibrium law is exact.
 
-    Besag 1994; Roberts and Tweedie 1996. Additive noise only. Proposals are put in order before they are judged: the
-    density and the law of the proposals do not depend on labels.
+    With `leaps` = 1 the proposal is a step of Euler–Maruyama, and the scheme MALA (Besag 1994; Roberts and Tweedie
+    1996); with more it is Hamiltonian Monte Carlo (Duane, Kennedy, Pendleton and Roweth 1987), of which one step is
+    counted as leaps² as much time as one of its leaps: free particles diffuse so far. Additive noise only. Components
+    are put in order after every leap: forces, density and momenta do not depend on labels.
     """
+
+    leaps: int
 
 
 @device
@@ -98,7 +102,7 @@ def _begin_half_a_kick_earlier(scheme: Any, model: Any, x: Lane, z: Lane, dt: fl
 
 @begin.register(MetropolisAdjusted)
 def _begin_with_density(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, memory: Lane, work: Lane) -> None:
-    drift(model, x, dt, memory, work)
+    drift(model, x, dt / (scheme.leaps * scheme.leaps), memory, work)
     store(memory, len(x), log_density(model, x, work))
 
 
@@ -141,26 +145,33 @@ def _metropolis_adjusted(
     scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
 ) -> None:
     size = len(x)
-    origin, new_drift = work[SCRATCH - 1], work[SCRATCH - 2]
-    forward, backward = splat(0.0), splat(0.0)  # squared normals that lead to the proposal and back
+    momentum, force = work[SCRATCH - 1], work[SCRATCH - 2]
+    leap = dt / (scheme.leaps * scheme.leaps)
+    reach = noise(model, load(x, 0)) * math.sqrt(leap)  # of a unit momentum in a leap
+    kick = reciprocal(reach) * leap  # of a unit force in half a leap
+    before, after = splat(0.0), splat(0.0)  # twice the kinetic energy
     for i in range(size):
-        x_i, z_i = load(x, i), load(z, i)
-        store(origin, i, x_i)
-        store(proposal, i, x_i + load(memory, i) * dt + noise(model, x_i) * z_i * math.sqrt(dt))
-        forward = forward + z_i * z_i
-    sort_together(model, proposal, origin)
-    drift(model, proposal, dt, new_drift, work)
+        z_i = load(z, i)
+        before = before + z_i * z_i
+        store(proposal, i, load(x, i))
+        store(momentum, i, z_i + load(memory, i) * kick)
+    for n in range(scheme.leaps):
+        for i in range(size):
+            store(proposal, i, load(proposal, i) + load(momentum, i) * reach)
+        sort_together(model, proposal, momentum)
+        drift(model, proposal, leap, force, work)
+        weight = kick * (1.0 if n == scheme.leaps - 1 else 2.0)
+        for i in range(size):
+            store(momentum, i, load(momentum, i) + load(force, i) * weight)
+    for i in range(size):
+        p_i = load(momentum, i)
+        after = after + p_i * p_i
     density = log_density(model, proposal, work)
-    for i in range(size):
-        x_i = load(proposal, i)
-        back = load(origin, i) - x_i - load(new_drift, i) * dt
-        backward = backward + back * back
-    variance = noise(model, load(x, 0)) * noise(model, load(x, 0)) * dt
-    ratio = density - load(memory, size) + (forward - backward * reciprocal(variance)) * 0.5
+    ratio = density - load(memory, size) + (before - after) * 0.5
     accepted = load(z, len(z) - 1) < ratio  # never where the ratio is NaN
     for i in range(size):
         store(proposal, i, select(accepted, load(proposal, i), load(x, i)))
-        store(memory, i, select(accepted, load(new_drift, i), load(memory, i)))
+        store(memory, i, select(accepted, load(force, i), load(memory, i)))
     store(memory, size, select(accepted, density, load(memory, size)))
     counted = accepted & (load(tally, STATUS) == ALIVE)
     store(tally, ACCEPTED, load(tally, ACCEPTED) + select(counted, splat(1.0), splat(0.0)))

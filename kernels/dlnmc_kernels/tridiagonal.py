@@ -11,7 +11,7 @@ Each lane has a last row of its own. Rows below it are done with, and what a ste
 import numpy as np
 
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import WIDTH, Lane, absolute, load, maximum, minimum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.lanes import WIDTH, Lane, absolute, load, maximum, minimum, select, splat, sqrt, store
 from dlnmc_kernels.ordering import sort
 
 State = tuple[Lane, Lane, Lane, Lane, Lane, Lane, Lane]
@@ -34,20 +34,21 @@ def qd_row(q: Lane, e: Lane, i: int, shift: Lane, state: State) -> State:
     d, d1, d2, d3, j1, j2, j3 = state
     e_i = load(e, i)
     pivot = d + e_i
-    ratio = load(q, i + 1) / pivot
+    inverse = 1.0 / pivot
+    ratio = load(q, i + 1) * inverse
     coupling = e_i * ratio
     store(q, i, pivot)
     store(e, i, maximum(splat(TINY), coupling))
-    j1, j2, j3, c1, c2, c3 = add_traces(pivot, state)
+    j1, j2, j3, c1, c2, c3 = add_traces(inverse, d1, d2, d3, j1, j2, j3)
     return d * ratio - shift, coupling * c1 + 1.0, coupling * c2, coupling * c3, j1, j2, j3
 
 
 @device
-def add_traces(pivot: Lane, state: State) -> tuple[Lane, Lane, Lane, Lane, Lane, Lane]:
-    """The traces with this pivot's row, and the Taylor coefficients c of 1/pivot(s + h) relative to 1/pivot."""
-    _, d1, d2, d3, j1, j2, j3 = state
-    r = reciprocal(pivot)
-    a1, a2, a3 = d1 * r, d2 * r, d3 * r
+def add_traces(
+    inverse: Lane, d1: Lane, d2: Lane, d3: Lane, j1: Lane, j2: Lane, j3: Lane
+) -> tuple[Lane, Lane, Lane, Lane, Lane, Lane]:
+    """The traces with one more row, and the Taylor coefficients in h of inverse(s + h)/inverse, `inverse` of its pivot."""
+    a1, a2, a3 = d1 * inverse, d2 * inverse, d3 * inverse
     c2 = a1 * a1 + a2
     c3 = a1 * (c2 + a2) + a3
     # The m-th power's trace is m times the coefficient of h^m in −log(1 − a1 h − a2 h² − a3 h³).
@@ -60,7 +61,7 @@ def lower_bound(count: Lane, j1: Lane, j2: Lane, j3: Lane) -> Lane:
 
     Laguerre's bound from the first two, then two of Newton's steps from it towards j3^{-1/3}, if that is better.
     """
-    spread = maximum((count - 1.0) * (count * j2 - j1 * j1), splat(0.0))
+    spread = maximum(splat(0.0), (count - 1.0) * (count * j2 - j1 * j1))  # NaN, of overflow, stays NaN
     bound = count / (j1 + sqrt(spread))
     for _ in range(2):
         bound = maximum(bound * ((4.0 - j3 * bound * bound * bound) * (1.0 / 3.0)), bound)
@@ -112,13 +113,12 @@ def split_off(q: Lane, e: Lane, notes: Lane, values: Lane) -> tuple[int, int]:
             notes[LAST, lane] = last
             if last < 0:
                 continue
-            q[last, lane] += e[last, lane]
         lowest, highest = min(lowest, last), max(highest, last)
     return min(lowest, highest), highest
 
 
 @device
-def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> None:
+def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
     """The eigenvalues of BᵀB, ascending, to high relative accuracy, where B is bidiagonal, by lanes.
 
     Parameters
@@ -138,7 +138,7 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> None:
         store(values, i, splat(np.nan))
     store(notes, LAST, splat(float(size - 1)))
     lowest, highest = size - 1, size - 1
-    shift, moved, rest = zero, zero, zero  # moved + rest is the sum of all shifts
+    shift, moved, rest, kept = zero, zero, zero, zero  # moved + rest is the sum of all shifts
     step = 0
     while highest >= 0 and step < STEPS_PER_ROW * size + MORE_STEPS:
         total = moved + shift
@@ -146,14 +146,16 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> None:
         moved = total
         last = load(notes, LAST)
         state, off_diagonal = qd_step(q, e, shift, last, lowest, highest)
-        bottom, _, _, _, j1, j2, j3 = state
+        bottom, d1, d2, d3, j1, j2, j3 = state
+        bottom = bottom + kept
         rows_above = lower_bound(last, j1, j2, j3)
-        j1, j2, j3, _, _, _ = add_traces(bottom, state)
+        j1, j2, j3, _, _, _ = add_traces(1.0 / bottom, d1, d2, d3, j1, j2, j3)
         # The last two rows of BBᵀ are coupled by √(q e): what that changes is at most it, or q e over the distance.
         value = moved + (rest + bottom)
         coupling = absolute(bottom * off_diagonal)
         allowed = value * TOLERANCE
         split = ~(coupling > allowed * maximum(rows_above - bottom, allowed)) | (last < 0.5)
+        kept = select(split, off_diagonal, zero)
         shift = select(split, rows_above, lower_bound(last + 1.0, j1, j2, j3))
         store(notes, BOTTOM, bottom)
         store(notes, VALUE, value)
@@ -161,6 +163,7 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> None:
         lowest, highest = split_off(q, e, notes, values)
         step += 1
     sort(values)
+    return step
 
 
 @device

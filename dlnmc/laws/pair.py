@@ -1,0 +1,248 @@
+"""Pairs z_1 > z_2 on a line with a given joint density: quadrature, and the laws of both members."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.interpolate import BSpline, make_interp_spline
+from scipy.special import expit, wrightomega
+
+from dlnmc.errors import InvalidValue
+from dlnmc.laws.base import FloatArray, Law
+
+Member = Literal[1, 2]
+LogDensity = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+
+_REACH, _GAP_REACH = 85.0, 42.0  # logarithms below its maximum at which an integrand is left out
+_SCAN, _ZOOMS = 128, 16
+_DEGREE = 7  # of splines
+
+
+class Stretch(NamedTuple):
+    """z = centre + scale·m(…m(t)), with m(t) = t − e^{−t} applied `folds` times.
+
+    Linear on the right; on the left one fold turns exponential tails in z, and two turn algebraic ones, into double
+    exponentials in t.
+    """
+
+    centre: float
+    scale: float
+    folds: int
+
+    def z(self, t: FloatArray) -> FloatArray:
+        """The point z(t)."""
+        for _ in range(self.folds):
+            t = t - np.exp(-t)
+        return self.centre + self.scale * t
+
+    def t(self, z: FloatArray) -> FloatArray:
+        """The t at which z(t) is z."""
+        t = (z - self.centre) / self.scale
+        for _ in range(self.folds):
+            t = t + wrightomega(-t)
+        return t
+
+    def log_slope(self, t: FloatArray) -> FloatArray:
+        """The logarithm of dz/dt."""
+        total = np.full_like(t, math.log(self.scale))
+        for _ in range(self.folds):
+            total += np.logaddexp(0.0, -t)
+            t = t - np.exp(-t)
+        return total
+
+    def log_gap(self, t: FloatArray, gap: FloatArray) -> FloatArray:
+        """The logarithm of z(t) − z(t − gap), without cancellation or overflow."""
+        log_gap = np.log(gap)
+        for _ in range(self.folds):
+            log_gap = np.logaddexp(log_gap, gap - t + np.log(-np.expm1(-gap)))
+            gap, t = np.exp(log_gap), t - np.exp(-t)
+        return log_gap + math.log(self.scale)
+
+
+class Rule(NamedTuple):
+    """A quadrature rule of total weight 1: (row, column), a row having one value t of one member."""
+
+    t: FloatArray
+    z_1: FloatArray
+    z_2: FloatArray
+    weight: FloatArray
+
+    def expectation(self, function: Callable[[FloatArray, FloatArray], FloatArray]) -> float:
+        """E[function(z_1, z_2)]."""
+        return float(np.sum(self.weight * function(self.z_1, self.z_2)))
+
+    def coarse(self) -> Rule:
+        """Every other node in both directions."""
+        part = np.s_[::2, ::2]
+        weight = self.weight[part]
+        return Rule(self.t[::2], self.z_1[part], self.z_2[part], weight / np.sum(weight))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The joint density of z_1 > z_2: log_density(z_1, z_2, log(z_1 − z_2)) up to a constant.
+
+    One member is at t, the other at a distance log(1 + exp(u − e^{−u})) in t: in t and u the density falls like a
+    double exponential, or like a Gaussian, at both ends, and is analytic between them, so that the trapezoidal rule
+    converges exponentially (Takahasi and Mori 1974). `low` and `high` bound t.
+    """
+
+    log_density: LogDensity
+    stretch: Stretch
+    low: float
+    high: float
+
+    def rule(self, member: Member, rows: int, columns: int) -> Rule:
+        """The rule on the box in which the density matters, whose rows are values of the member 1 or 2."""
+        low, high, _ = zoom(lambda t: self._box(member, t.ravel())[2].reshape(t.shape), self.low, self.high, _REACH)
+        t = np.linspace(low[0], high[0], rows)
+        low, high, _ = self._box(member, t)
+        u = np.linspace(low, high, columns, axis=1)
+        t_1, t_2, _, _ = _members(member, t[:, None], u)
+        log_weight = self._log_integrand(member, t[:, None], u) + np.log(high - low)[:, None]
+        with np.errstate(under="ignore", over="ignore"):
+            weight = np.exp(log_weight - np.max(log_weight))
+            z_1, z_2 = np.broadcast_arrays(self.stretch.z(t_1), self.stretch.z(t_2))
+        return Rule(t, z_1, z_2, weight / np.sum(weight))
+
+    def _box(self, member: Member, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The ends of u for each t, and the largest log-density between them."""
+        return zoom(
+            lambda u: self._log_integrand(member, t[:, None], u),
+            np.full_like(t, -4.5), np.full_like(t, self.high - self.low), _GAP_REACH,
+        )  # fmt: skip
+
+    def _log_integrand(self, member: Member, t: FloatArray, u: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            t_1, t_2, gap, log_gap_slope = _members(member, t, u)
+            log_gap = self.stretch.log_gap(t_1, gap)
+            log_density = self.log_density(self.stretch.z(t_1), self.stretch.z(t_2), log_gap)
+            total = log_density + self.stretch.log_slope(t_1) + self.stretch.log_slope(t_2) + log_gap_slope
+        return np.where(np.isnan(total), -np.inf, total)
+
+
+def _members(member: Member, t: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return t_1, t_2, their gap and the logarithm of its derivative in u."""
+    inner = u - np.exp(-u)
+    gap = np.logaddexp(0.0, inner)
+    log_slope = np.logaddexp(0.0, -u) - np.logaddexp(0.0, -inner)
+    return (t, t - gap, gap, log_slope) if member == 1 else (t + gap, t, gap, log_slope)
+
+
+@dataclass(frozen=True)
+class Marginal(Law):
+    """The law of a member of a pair, as x = z on the line or as x = e^z > 0.
+
+    The log-odds ℓ = log(F/(1 − F)) of the cdf are interpolated by a spline in t, and continued linearly in z: both tails
+    keep their relative accuracy. `exponent`: for x = e^z, F ~ x^exponent as x → 0.
+    """
+
+    stretch: Stretch
+    t: FloatArray
+    weight: FloatArray
+    is_logarithm: bool
+    exponent: float
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The ends (low, high) of the support."""
+        return (0.0 if self.is_logarithm else -math.inf), math.inf
+
+    def moment(self, k: float) -> float:
+        """E[x^k]: real k ≥ 0, a whole number if x takes both signs."""
+        if k < 0 or not (self.is_logarithm or k == int(k)):
+            allowed = "number" if self.is_logarithm else "whole number"
+            raise InvalidValue(f"the order of a moment of one of two must be a {allowed} >= 0, got {k!r}")
+        return float(np.sum(self.weight * self._values**k))
+
+    def var(self) -> float:
+        """E[(x − E[x])²]."""
+        return float(np.sum(self.weight * (self._values - self.mean()) ** 2))
+
+    @property
+    def _values(self) -> FloatArray:
+        return self._from_z(self.stretch.z(self.t))
+
+    def _from_z(self, z: FloatArray) -> FloatArray:
+        with np.errstate(under="ignore"):
+            return np.exp(z) if self.is_logarithm else z
+
+    @cached_property
+    def _log_odds(self) -> tuple[FloatArray, FloatArray, BSpline[np.float64], BSpline[np.float64]]:
+        """The nodes t, and ℓ at the nodes, as a function of t, and its derivative."""
+        below = make_interp_spline(self.t, self.weight, k=_DEGREE).antiderivative()(self.t)
+        above = make_interp_spline(-self.t[::-1], self.weight[::-1], k=_DEGREE).antiderivative()(-self.t)
+        inner = slice(_DEGREE, -_DEGREE)
+        values = np.log(below[inner] / above[inner])
+        spline = make_interp_spline(self.t[inner], values, k=_DEGREE)
+        return self.t[inner], values, spline, spline.derivative()
+
+    def _log_odds_at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """ℓ and dℓ/dx."""
+        nodes, _, spline, slope = self._log_odds
+        z = np.log(x) if self.is_logarithm else x
+        t = np.clip(self.stretch.t(z), nodes[0], nodes[-1])
+        slope_in_z = slope(t) * np.exp(-self.stretch.log_slope(t))
+        odds = spline(t) + slope_in_z * (z - self.stretch.z(t))
+        return odds, slope_in_z / x if self.is_logarithm else slope_in_z
+
+    def _pdf(self, x: FloatArray) -> FloatArray:
+        odds, slope = self._log_odds_at(x)
+        with np.errstate(under="ignore"):
+            return expit(odds) * expit(-odds) * slope
+
+    def _cdf(self, x: FloatArray) -> FloatArray:
+        return np.asarray(expit(self._log_odds_at(x)[0]), dtype=np.float64)
+
+    def _ppf(self, q: FloatArray) -> FloatArray:
+        """Newton's method for ℓ, in t and at last in z."""
+        nodes, values, spline, slope = self._log_odds
+        target = np.log(q) - np.log1p(-q)
+        t = np.interp(target, values, nodes)
+        for _ in range(2):
+            t = np.clip(t + (target - spline(t)) / slope(t), nodes[0], nodes[-1])
+        step = (target - spline(t)) / slope(t) * np.exp(self.stretch.log_slope(t))
+        return self._from_z(self.stretch.z(t) + step)
+
+    @property
+    def _pdf_at_ends(self) -> tuple[float, float]:
+        if not self.is_logarithm or self.exponent > 1.0:
+            return 0.0, 0.0
+        if self.exponent < 1.0:
+            return math.inf, 0.0
+        t, values = self._log_odds[0][:1], self._log_odds[1][:1]
+        return float(np.exp(values - self.stretch.z(t))[0]), 0.0
+
+
+def zoom(
+    function: Callable[[FloatArray], FloatArray], low: FloatArray | float, high: FloatArray | float, reach: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The intervals, within [low, high], where `function` is not below its maximum by more than `reach`; the maxima.
+
+    Row by row, by closing in on a grid. A maximum of the grid stays while its peak may rise, unseen, by what the
+    function changes between neighbours.
+    """
+    low, high = np.atleast_1d(np.float64(low)), np.atleast_1d(np.float64(high))
+    row = np.arange(len(low))
+    for _ in range(_ZOOMS):
+        x = np.linspace(low, high, _SCAN, axis=1)
+        values = np.maximum(function(x), -1e300)
+        drop = np.abs(np.diff(values, axis=1))
+        before = np.pad(drop, ((0, 0), (1, 0)))
+        after = np.pad(drop, ((0, 0), (0, 1)))
+        is_peak = np.pad((values[:, 1:-1] >= values[:, :-2]) & (values[:, 1:-1] >= values[:, 2:]), ((0, 0), (1, 1)))
+        bound = np.where(is_peak, values + np.maximum(before, after), values)
+        top = np.max(values, axis=1)
+        kept = bound >= (top - reach)[:, None]
+        first = np.maximum(np.argmax(kept, axis=1) - 1, 0)
+        last = np.minimum(_SCAN - np.argmax(kept[:, ::-1], axis=1), _SCAN - 1)
+        shrunk = (last - first) < 0.8 * (_SCAN - 1)
+        low, high = x[row, first], x[row, last]
+        if not np.any(shrunk):
+            break
+    return low, high, top
