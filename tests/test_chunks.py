@@ -154,13 +154,25 @@ def test_the_memory_of_a_chunk_is_bounded(bins, paths):
 # --- chunks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["lambda", "sigma", "dyson"])
-def member_and_reference(request, member, arrays_of):
-    if request.param == "dyson":
-        run = member(dlnmc.DysonBrownianMotion(size=5, beta=3.0), paths=85)
+DYSON = dlnmc.DysonBrownianMotion(size=5, beta=3.0)
+INFINITE = dlnmc.DeepLinearNetwork(width=5, depth=math.inf, beta=3.0, kappa=0.2)
+RUNS = {
+    "lambda": {"scheme": "leimkuhler_matthews", "observations": 8},
+    "sigma": {"model": MODEL.changed(depth=1.0), "coordinates": "sigma", "observations": 8},
+    "dyson": {"model": DYSON, "scheme": "euler_maruyama"},
+    "mala": {"model": DYSON, "scheme": "mala"},
+    "hmc with observables": {"leaps": 2, "observables": ["effective_rank", "largest_gap"], "observations": 8},
+    "infinite depth": {"model": INFINITE, "scheme": "hmc", "leaps": 1},
+    "coarse": {"scheme": "euler_maruyama", "refinement": 3},
+}
+
+
+@pytest.fixture(scope="module", params=[*RUNS, "histograms in time"])
+def member_and_reference(request, member, paths_of, arrays_of):
+    if request.param == "histograms in time":
+        run = paths_of(paths=85, times=(0.0, 0.05, 0.1), bins=16)
     else:
-        model = dlnmc.DeepLinearNetwork(width=5, depth=2.0 if request.param == "lambda" else 1.0, beta=3.0)
-        run = member(model, coordinates=request.param, paths=85, observations=8)
+        run = member(paths=85, **RUNS[request.param])
     return run, arrays_of(run)
 
 
@@ -172,6 +184,15 @@ def test_the_size_of_chunks_changes_no_bit(member_and_reference, blocks, monkeyp
     monkeypatch.setattr(chunks, "CHUNKS_PER_RUN", 1)
     assert len(plan_chunks([member])) == math.ceil(11 / blocks)
     same_bits(arrays_of(member), reference)
+
+
+def test_the_runs_whose_bits_are_compared_have_something_to_compare(member_and_reference):
+    member, reference = member_and_reference
+    assert np.all(np.isfinite(reference["samples"]))
+    assert reference["samples"].size > 0
+    assert len(np.unique(reference["samples"][:, -1])) > 85
+    assert reference["counts"].sum() > 0
+    assert np.any(reference["own_sums"]) == bool(member.observables)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +223,7 @@ def test_the_order_in_which_chunks_are_computed_changes_no_bit(member_and_refere
 def test_fewer_paths_are_the_first_of_more(member_and_reference, paths, arrays_of):
     member, reference = member_and_reference
     few = arrays_of(member._replace(run=member.run.changed(paths=paths)))
-    for name in ("samples", "sums", "tally"):
+    for name in ("samples", "sums", "squares", "tally", "own_sums", "own_squares"):
         assert few[name].tobytes() == reference[name][:paths].tobytes(), name
 
 
@@ -242,3 +263,11 @@ def test_without_kept_samples_the_statistics_are_the_same(member, arrays_of, sam
     kept, thrown = arrays_of(member()), arrays_of(member(keep_samples=False))
     assert thrown["samples"].shape == (21, 0, 5)
     same_bits(kept, thrown | {"samples": kept["samples"]})
+
+
+def test_without_bins_nothing_is_counted_and_the_states_are_the_same(paths_of, arrays_of, same_bits):
+    counted, plain = (arrays_of(paths_of(times=(0.05, 0.1), bins=bins)) for bins in (16, None))
+    assert counted["counts"].shape == (3, 2, 18)
+    assert counted["counts"].sum(axis=(0, 2)).tolist() == [21 * 5] * 2
+    assert plain["counts"].shape[1] == 0
+    same_bits(plain | {"counts": counted["counts"]}, counted)

@@ -8,11 +8,15 @@ from scipy import stats
 
 import dlnmc
 from dlnmc import laws
-from dlnmc.starts import checked_array, digest, noise_key, start_values
+from dlnmc.defaults import typical_size, virial
+from dlnmc.engine import noise_key
+from dlnmc.starts import checked_array, digest, start_levels
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 DYSON = dlnmc.DysonBrownianMotion(size=5, beta=3.0)
 FREE = DYSON.changed(energy="none")
+DEEP = dlnmc.DeepLinearNetwork(width=5, depth=math.inf, beta=3.0, kappa=0.2)
+QUARTIC = dlnmc.Polynomial((-0.5, 0.25))
 
 FALSE_ALARM = 1e-6  # of each statistical test
 POWER = 0.999  # of each negative control, at least
@@ -20,26 +24,32 @@ PATHS = 4096
 
 
 def starting(paths_of, model, start, paths=40, seed=0, dt=0.01):
+    """Start values of paths, ascending: eigenvalues, or singular values from their logarithms."""
     member = paths_of(model, start, paths=paths, seed=seed, dt=dt, times=(dt,))
-    return start_values(member.run, member.given, 0, -(-paths // 8))[:paths]
+    levels = start_levels(member.run, member.given, 0, -(-paths // 8))[:paths]
+    return levels if model.kind == "dyson" else np.exp(levels)
 
 
 CASES = pytest.mark.parametrize(
     ("model", "start"),
-    [(NETWORK, "random"), (DYSON, "random"), (FREE, "random"), (DYSON, "zero"), (FREE, "zero"), (NETWORK, "law")],
-)
+    [
+        (NETWORK, "random"), (DYSON, "random"), (FREE, "random"), (DYSON, "zero"), (FREE, "zero"), (NETWORK, "law"),
+        (DEEP, "random"), (DEEP, "law"), (NETWORK.changed(kappa=0.0), "random"),
+        (NETWORK.changed(energy=QUARTIC), "random"),
+    ],
+)  # fmt: skip
 
 
 @CASES
 def test_starts_are_functions_of_seed_and_path_alone(model, start, paths_of):
     run = paths_of(model, start, paths=320).run
-    whole = start_values(run, None, 0, 40)
+    whole = start_levels(run, None, 0, 40)
     for first, blocks in (*((block, 1) for block in range(40)), (3, 2), (14, 15), (1, 39)):
-        assert np.array_equal(start_values(run, None, first, blocks), whole[8 * first : 8 * (first + blocks)])
-    more = start_values(run.changed(paths=10**6), None, 0, 70)
+        assert np.array_equal(start_levels(run, None, first, blocks), whole[8 * first : 8 * (first + blocks)])
+    more = start_levels(run.changed(paths=10**6), None, 0, 70)
     assert np.array_equal(more[:320], whole)
     if start != "law":
-        assert not np.any(whole == start_values(run.changed(seed=1), None, 0, 40))
+        assert not np.any(whole == start_levels(run.changed(seed=1), None, 0, 40))
         assert len(np.unique(whole)) == whole.size
 
 
@@ -49,12 +59,12 @@ def test_starts_ascend_and_are_distinct_and_finite(model, start, paths_of):
     assert values.shape == (40, 5)
     assert np.all(np.isfinite(values))
     assert np.all(np.diff(values, axis=1) > 0)
-    if model is NETWORK:
+    if model.kind != "dyson":
         assert np.all(values > 0)
 
 
 @pytest.mark.parametrize("depth", [1.0, 1.5, 3.0, 30.0, 100.0])
-@pytest.mark.parametrize("kappa", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("kappa", [0.0, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize("width", [1, 2, 64])
 def test_random_starts_are_sound_at_every_depth(depth, kappa, width, paths_of):
     values = starting(paths_of, dlnmc.DeepLinearNetwork(width, depth, 7.0, kappa), "random")
@@ -63,11 +73,50 @@ def test_random_starts_are_sound_at_every_depth(depth, kappa, width, paths_of):
     assert np.all(np.diff(values, axis=1) > 0)
 
 
+@pytest.mark.parametrize("depth", [1e3, 1e6, math.inf])
+@pytest.mark.parametrize("kappa", [0.2, 1.0])
+def test_levels_are_finite_where_singular_values_underflow(depth, kappa, paths_of):
+    """log σ is what starts: σ itself is 0 in floating point for some of them at depth 10⁶, and λ = σ^{1/N} is not."""
+    member = paths_of(dlnmc.DeepLinearNetwork(64, depth, 64.0, kappa), "random", paths=64)
+    levels = start_levels(member.run, None, 0, 8)
+    assert np.all(np.isfinite(levels))
+    assert np.all(np.diff(levels, axis=1) > 0)
+    if kappa == 1.0:
+        assert np.min(levels) < -40.0
+
+
+def test_a_start_without_any_scale_is_refused_or_sound(refused):
+    """d = 1 at infinite depth is a Brownian motion in log σ; at β = ∞ nothing repels and nothing is typical."""
+    short = {"paths": 8, "dt": 0.01, "times": [0.1]}
+    for model in (NETWORK.changed(kappa=0.0, beta=math.inf), DYSON.changed(kappa=0.0, beta=math.inf)):
+        refused(lambda model=model: dlnmc.simulate(model, **short), "start = 'random'", "beta = inf", "array")
+        values = dlnmc.simulate(model, start=np.arange(1.0, 6.0), **short)
+        assert int(values.status.sum()) == 0
+    refused(lambda: dlnmc.simulate(DEEP.changed(width=1), **short), "start = 'random'", "array")
+
+
 @pytest.mark.parametrize("model", [NETWORK, DYSON, DYSON.changed(kappa=0.3), NETWORK.changed(depth=4.0, kappa=2.0)])
 def test_random_starts_have_about_the_size_of_equilibrium(model, paths_of):
     values = starting(paths_of, model.changed(**{"width" if model.kind != "dyson" else "size": 64}), "random", 64)
     expected = laws.trace(model.changed(**{"width" if model.kind != "dyson" else "size": 64})).mean()
     assert np.mean(np.sum(values**2, axis=1)) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NETWORK.changed(width=64, energy=QUARTIC),
+        NETWORK.changed(width=64, depth=4.0, kappa=2.0, energy=dlnmc.Polynomial((0.0, 0.0, 0.1))),
+        dlnmc.DysonBrownianMotion(64, 3.0, 1.0, dlnmc.Polynomial((0.0, 0.0, 0.0, 0.25))),
+        dlnmc.DeepLinearNetwork(64, math.inf, 3.0, 0.2, dlnmc.Polynomial((0.3, 0.25))),
+    ],
+)
+def test_random_starts_in_a_polynomial_have_about_the_size_of_equilibrium(model, paths_of):
+    """Their root mean square is where s v'(s) has its exact mean."""
+    values = starting(paths_of, model, "random", 64)
+    size = typical_size(model)
+    assert np.sqrt(np.mean(values**2)) == pytest.approx(size, rel=0.02)
+    assert size * model.slope(np.array(size)) == pytest.approx(virial(model), rel=1e-9)
 
 
 def test_random_starts_have_one_component_in_each_cell(paths_of):
@@ -81,7 +130,15 @@ def test_random_starts_have_one_component_in_each_cell(paths_of):
     assert stats.kstest(cell.ravel(), "uniform").statistic < allowed_distance(cell.size)
 
 
-@pytest.mark.parametrize(("model", "law"), [(NETWORK, laws.singular_values(2.0)), (DYSON, laws.Semicircle())])
+@pytest.mark.parametrize(
+    ("model", "law"),
+    [
+        (NETWORK, laws.singular_values(2.0)),
+        (NETWORK.changed(kappa=0.7), laws.singular_values(2.0, 0.7)),
+        (DEEP, laws.singular_values(math.inf, 0.2)),
+        (DYSON, laws.Semicircle()),
+    ],
+)
 def test_a_start_from_the_law_is_at_its_quantiles(model, law, paths_of):
     values = starting(paths_of, model, "law")
     assert np.all(values == values[0])
@@ -90,11 +147,22 @@ def test_a_start_from_the_law_is_at_its_quantiles(model, law, paths_of):
 
 def test_a_start_that_does_not_exist_is_refused_before_anything_is_computed(paths_of, refused):
     refused(lambda: paths_of(NETWORK, "zero"), "start = 'zero'", "Dyson")
-    refused(lambda: paths_of(NETWORK.changed(kappa=0.7), "law"), "law", "kappa 0.7")
+    refused(lambda: paths_of(DEEP, "zero"), "start = 'zero'", "Dyson")
+    refused(lambda: paths_of(NETWORK.changed(kappa=0.0), "law"), "kappa")
+    refused(lambda: paths_of(NETWORK.changed(energy=QUARTIC), "law"), "polynomial", "quadratic")
     refused(lambda: paths_of(FREE, "law"), "none")
     refused(lambda: paths_of(NETWORK, "given"), "start = 'given'", "'random'", "array")
     text = refused(lambda: paths_of(NETWORK, "randm"), "start = 'randm'", "'random'", "'law'", "'zero'")
     assert "given" not in text  # it is not a user's
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"energy": dlnmc.Polynomial((0.0, 0.0, 0.0, 0.25))}, {"energy": dlnmc.Polynomial((0.0, 2.0))}, {"kappa": 0.0}],
+)
+def test_a_start_from_zero_is_refused_where_its_first_step_is_not_known_exactly(change, paths_of, refused):
+    """The β-Hermite model is that of free motion or of V = x²/2, with noise."""
+    refused(lambda: paths_of(DYSON.changed(**change), "zero"), "start = 'zero'", "kappa > 0", "quadratic")
 
 
 # --- zero -------------------------------------------------------------------------------------------------------------
@@ -231,12 +299,31 @@ def test_given_values_are_sorted_copied_and_part_of_the_identity(paths_of):
 def test_given_values_belong_to_their_paths(paths_of):
     start = np.sort(np.random.default_rng(0).uniform(1, 2, (21, 5)), axis=1)
     member = paths_of(NETWORK, start)
-    values = start_values(member.run, member.given, 0, 3)
-    assert np.array_equal(values[:21], start)
+    values = start_levels(member.run, member.given, 0, 3)
+    assert np.array_equal(values[:21], np.log(start))
     assert np.all(np.isfinite(values))
-    assert np.array_equal(start_values(member.run, member.given, 2, 1)[:5], start[16:])
+    assert np.array_equal(start_levels(member.run, member.given, 2, 1)[:5], np.log(start[16:]))
     result = dlnmc.simulate(NETWORK, paths=21, dt=0.01, times=[0.0], start=start[:, ::-1])
     assert np.allclose(result.singular_values.isel(time=0), start[:, ::-1], rtol=1e-15)
+
+
+def test_equal_values_are_a_start_where_nothing_repels_them(paths_of, refused):
+    """The entropic force is smooth; Dyson's repulsion is not, even at κ = 0."""
+    equal = [0.5, 1.0, 1.0, 1.0, 2.5]
+    still = NETWORK.changed(kappa=0.0)
+    assert np.array_equal(paths_of(still, equal).given, equal)
+    refused(lambda: paths_of(NETWORK, equal), "1.0", "twice")
+    refused(lambda: paths_of(DEEP, equal), "1.0", "twice")
+    refused(lambda: paths_of(DYSON.changed(kappa=0.0), equal), "1.0", "twice")
+
+
+def test_zero_is_a_start_at_finite_depth_alone(paths_of, refused):
+    """λ = 0 where σ = 0; log σ is −∞."""
+    start = [0.0, 1.0, 1.5, 2.0, 2.5]
+    result = dlnmc.simulate(NETWORK, paths=9, dt=0.01, times=[0.0, 0.1], start=start)
+    assert np.all(result.singular_values.sel(time=0.0, rank=5) == 0.0)
+    assert np.all(result.singular_values.isel(time=1) > 0.0)
+    refused(lambda: paths_of(DEEP, start), "start contains 0.0", "> 0 at infinite depth")
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64, list])

@@ -115,10 +115,14 @@ def _size(h: float) -> int:
     return 24 + math.ceil(4.0 * h)
 
 
+def has_gap(N: float, kappa: float) -> bool:
+    """Whether the support keeps away from 0, by more than e^{−75} of its upper end."""
+    return kappa < critical_kappa(N) and math.isfinite(half_width(N, kappa))
+
+
 @lru_cache(maxsize=256)
-def half_width(depth: float, kappa: float) -> float:
-    """Half of log(b²/a²), to a few digits; inf where it exceeds 75, beyond which no gap can be told from none."""
-    N = depth
+def half_width(N: float, kappa: float) -> float:
+    """Half of log(b²/a²) for κ below the critical one, by small systems; inf where it exceeds 75."""
     shrink = 1.0 if math.isinf(N) else (N - 1.0) / N
     low = 0.9 * math.sqrt(48.0 * kappa / (shrink * (4.0 + shrink)))
 
@@ -146,13 +150,9 @@ class Gapped(InterpolatedLaw):
     kappa: float
 
     def __post_init__(self) -> None:
-        check_depth(self.depth)
-        check_positive("kappa", self.kappa)
-        if self.kappa >= critical_kappa(self.depth) or math.isinf(half_width(self.depth, self.kappa)):
-            critical = critical_kappa(self.depth)
-            raise InvalidValue(
-                f"kappa must be < {critical!r} at depth {self.depth!r} for a gap to show, got {self.kappa!r}"
-            )
+        N, kappa = check_depth(self.depth), check_positive("kappa", self.kappa)
+        if not has_gap(N, kappa):
+            raise InvalidValue(f"kappa must be below {critical_kappa(N)!r} at depth {N!r} for a gap to show, got {kappa!r}")
 
     @property
     def support(self) -> tuple[float, float]:

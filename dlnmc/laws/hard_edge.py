@@ -10,7 +10,9 @@ import numpy as np
 from scipy.interpolate import PPoly
 from scipy.special import expit
 
+from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, check_depth, check_positive
+from dlnmc.laws.gapped import has_gap
 from dlnmc.laws.interpolated import InterpolatedLaw, log_ratio, spline_and_slope
 from dlnmc.laws.wiener_hopf import Factor, critical_kappa, decay, inverse_laplace
 
@@ -30,9 +32,9 @@ class HardEdge(InterpolatedLaw):
         −(3/2) log(δ/(1+δ)) − log(1+δ)   at infinite depth,
 
     log(F/(1 − F)) is interpolated by a spline of degree 7 in x = 2 log(1 + √δ), in which it is smooth also at the soft
-    edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and 0 < kappa < inf.
+    edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and κ is so.
 
-    Of lower κ it takes those whose gap [0, a] is too narrow to matter, a < e^{−75} b: the law is then the analytic
+    Of lower κ it takes those of a gap [0, a] too narrow for `Gapped`, a < e^{−75} b: the law is then the analytic
     continuation of the one without a gap, its tail beyond δ = 100 replaced by e^{−pδ}.
     """
 
@@ -40,8 +42,9 @@ class HardEdge(InterpolatedLaw):
     kappa: float
 
     def __post_init__(self) -> None:
-        check_depth(self.depth)
-        check_positive("kappa", self.kappa)
+        N, kappa = check_depth(self.depth), check_positive("kappa", self.kappa)
+        if has_gap(N, kappa):
+            raise InvalidValue(f"kappa must be at least {critical_kappa(N)!r} at depth {N!r} for a hard edge, got {kappa!r}")
 
     @property
     def support(self) -> tuple[float, float]:

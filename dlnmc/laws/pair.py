@@ -36,8 +36,9 @@ class Stretch(NamedTuple):
 
     def z(self, t: FloatArray) -> FloatArray:
         """The point z(t)."""
-        for _ in range(self.folds):
-            t = t - np.exp(-t)
+        with np.errstate(over="ignore"):
+            for _ in range(self.folds):
+                t = t - np.exp(-t)
         return self.centre + self.scale * t
 
     def t(self, z: FloatArray) -> FloatArray:
@@ -50,9 +51,9 @@ class Stretch(NamedTuple):
     def log_slope(self, t: FloatArray) -> FloatArray:
         """The logarithm of dz/dt."""
         total = np.full_like(t, math.log(self.scale))
-        for _ in range(self.folds):
+        for fold in range(self.folds):
+            t = t - np.exp(-t) if fold else t
             total += np.logaddexp(0.0, -t)
-            t = t - np.exp(-t)
         return total
 
     def log_gap(self, t: FloatArray, gap: FloatArray) -> FloatArray:
@@ -105,9 +106,9 @@ class Pair:
         u = np.linspace(low, high, columns, axis=1)
         t_1, t_2, _, _ = _members(member, t[:, None], u)
         log_weight = self._log_integrand(member, t[:, None], u) + np.log(high - low)[:, None]
-        with np.errstate(under="ignore", over="ignore"):
+        with np.errstate(under="ignore"):
             weight = np.exp(log_weight - np.max(log_weight))
-            z_1, z_2 = np.broadcast_arrays(self.stretch.z(t_1), self.stretch.z(t_2))
+        z_1, z_2 = np.broadcast_arrays(self.stretch.z(t_1), self.stretch.z(t_2))
         return Rule(t, z_1, z_2, weight / np.sum(weight))
 
     def _box(self, member: Member, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -134,12 +135,12 @@ def _members(member: Member, t: FloatArray, u: FloatArray) -> tuple[FloatArray, 
     return (t, t - gap, gap, log_slope) if member == 1 else (t + gap, t, gap, log_slope)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Marginal(Law):
     """The law of a member of a pair, as x = z on the line or as x = e^z > 0.
 
-    The log-odds ℓ = log(F/(1 − F)) of the cdf are interpolated by a spline in t, and continued linearly in z: both tails
-    keep their relative accuracy. `exponent`: for x = e^z, F ~ x^exponent as x → 0.
+    The log-odds ℓ = log(F/(1 − F)) of the cdf are interpolated by a spline in t, and continued linearly in z: both
+    tails keep their relative accuracy. `exponent`: for x = e^z, F ~ x^exponent as x → 0.
     """
 
     stretch: Stretch
@@ -173,21 +174,29 @@ class Marginal(Law):
             return np.exp(z) if self.is_logarithm else z
 
     @cached_property
-    def _log_odds(self) -> tuple[FloatArray, FloatArray, BSpline[np.float64], BSpline[np.float64]]:
-        """The nodes t, and ℓ at the nodes, as a function of t, and its derivative."""
-        below = make_interp_spline(self.t, self.weight, k=_DEGREE).antiderivative()(self.t)
-        above = make_interp_spline(-self.t[::-1], self.weight[::-1], k=_DEGREE).antiderivative()(-self.t)
-        inner = slice(_DEGREE, -_DEGREE)
-        values = np.log(below[inner] / above[inner])
-        spline = make_interp_spline(self.t[inner], values, k=_DEGREE)
-        return self.t[inner], values, spline, spline.derivative()
+    def _log_odds(self) -> tuple[FloatArray, BSpline[np.float64], BSpline[np.float64]]:
+        """ℓ at the nodes, as a function of t, and its derivative."""
+        log_density = make_interp_spline(self.t, np.log(self.weight), k=_DEGREE)
+        x, w = np.polynomial.legendre.leggauss(_DEGREE)
+        step = self.t[1] - self.t[0]
+        cells = np.exp(log_density(self.t[:-1, None] + step * (x + 1.0) / 2.0)) @ (w * step / 2.0)
+        tails = self.weight[[0, -1]] / np.abs(log_density.derivative()(self.t[[0, -1]]))  # falling exponentially in t
+        if self.exponent:
+            tails[0] = self.weight[0] / self.exponent * np.exp(-self.stretch.log_slope(self.t[:1])[0])
+        below = np.cumsum(np.concatenate([tails[:1], cells]))
+        above = np.cumsum(np.concatenate([tails[1:], cells[::-1]]))[::-1]
+        values = np.log(below / above)
+        spline = make_interp_spline(self.t, values, k=_DEGREE)
+        return values, spline, spline.derivative()
 
     def _log_odds_at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """ℓ and dℓ/dx."""
-        nodes, _, spline, slope = self._log_odds
+        _, spline, slope = self._log_odds
         z = np.log(x) if self.is_logarithm else x
-        t = np.clip(self.stretch.t(z), nodes[0], nodes[-1])
+        t = np.clip(self.stretch.t(z), self.t[0], self.t[-1])
         slope_in_z = slope(t) * np.exp(-self.stretch.log_slope(t))
+        if self.exponent:
+            slope_in_z = np.where(t > self.t[0], slope_in_z, self.exponent)
         odds = spline(t) + slope_in_z * (z - self.stretch.z(t))
         return odds, slope_in_z / x if self.is_logarithm else slope_in_z
 
@@ -200,13 +209,15 @@ class Marginal(Law):
         return np.asarray(expit(self._log_odds_at(x)[0]), dtype=np.float64)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
-        """Newton's method for ℓ, in t and at last in z."""
-        nodes, values, spline, slope = self._log_odds
+        """Newton's method for ℓ in t; beyond the nodes ℓ is linear in z."""
+        values, spline, slope = self._log_odds
         target = np.log(q) - np.log1p(-q)
-        t = np.interp(target, values, nodes)
-        for _ in range(2):
-            t = np.clip(t + (target - spline(t)) / slope(t), nodes[0], nodes[-1])
-        step = (target - spline(t)) / slope(t) * np.exp(self.stretch.log_slope(t))
+        t = np.interp(target, values, self.t)
+        for _ in range(3):
+            t = np.clip(t + (target - spline(t)) / slope(t), self.t[0], self.t[-1])
+        beyond = target - np.clip(target, values[0], values[-1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = np.where(beyond == 0.0, 0.0, beyond / slope(t) * np.exp(self.stretch.log_slope(t)))
         return self._from_z(self.stretch.z(t) + step)
 
     @property
@@ -215,8 +226,7 @@ class Marginal(Law):
             return 0.0, 0.0
         if self.exponent < 1.0:
             return math.inf, 0.0
-        t, values = self._log_odds[0][:1], self._log_odds[1][:1]
-        return float(np.exp(values - self.stretch.z(t))[0]), 0.0
+        return float(np.exp(self._log_odds[0][:1] - self.stretch.z(self.t[:1]))[0]), 0.0
 
 
 def zoom(
@@ -231,7 +241,7 @@ def zoom(
     row = np.arange(len(low))
     for _ in range(_ZOOMS):
         x = np.linspace(low, high, _SCAN, axis=1)
-        values = np.maximum(function(x), -1e300)
+        values = np.fmax(function(x), -1e300)  # nan is as good as −inf
         drop = np.abs(np.diff(values, axis=1))
         before = np.pad(drop, ((0, 0), (1, 0)))
         after = np.pad(drop, ((0, 0), (0, 1)))

@@ -11,12 +11,11 @@ from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import Law, SingularValueLaw, check_depth, check_positive
 from dlnmc.laws.dykema_haagerup import DykemaHaagerup
 from dlnmc.laws.fuss_catalan import FussCatalan
-from dlnmc.laws.gapped import Gapped, half_width
+from dlnmc.laws.gapped import Gapped, has_gap
 from dlnmc.laws.hard_edge import HardEdge
 from dlnmc.laws.models import DeepLinearNetwork, Dyson, energy_kind
 from dlnmc.laws.quarter_circle import QuarterCircle
 from dlnmc.laws.semicircle import Semicircle
-from dlnmc.laws.wiener_hopf import critical_kappa
 
 
 class Row(NamedTuple):
@@ -48,11 +47,7 @@ ROWS = (
         lambda N, kappa: kappa == 1.0 and math.isinf(N),
         lambda N, kappa: DykemaHaagerup(),
     ),
-    Row(
-        "kappa below the critical one",
-        lambda N, kappa: kappa < critical_kappa(N) and math.isfinite(half_width(N, kappa)),
-        Gapped,
-    ),
+    Row("kappa below the critical one", has_gap, Gapped),
     Row("every other kappa", lambda N, kappa: True, HardEdge),
 )
 

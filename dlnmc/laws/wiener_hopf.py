@@ -47,6 +47,7 @@ ComplexArray = NDArray[np.complex128]
 
 _BLOCK = 1 << 15  # terms of a sum over nodes held at a time
 _DEEP = 36.0  # e^{−36} is below rounding
+_ROUNDING = 1e-12  # of c₂
 _ORDERS = np.arange(2, 20)
 # log(Γ(s+½)/(√π Γ(s+2))) = Σ_k _SERIES[k] s^k
 _SERIES = np.concatenate(
@@ -94,8 +95,13 @@ def turning_point(N: float) -> float:
 
 
 def decay(depth: float, kappa: float) -> float:
-    """The smallest zero p of R(−p), 0 at infinite depth; below `critical_kappa` a number near its real part."""
+    """The smallest zero p of R(−p), 0 at infinite depth; below `critical_kappa` a number near its real part.
+
+    Where c₂ is 0 up to rounding, ½: what the other zeros contribute is proportional to c₂.
+    """
     N, c2 = depth, repulsion(kappa)
+    if abs(c2) < _ROUNDING:
+        return 0.5
     if math.isinf(N):
         return 0.0
 

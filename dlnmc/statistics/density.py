@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws import Law
@@ -169,14 +169,14 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
     standard = residuals[:, spread > 0.0] / spread[spread > 0.0]
     multipliers = np.random.default_rng(seed).standard_normal((RESAMPLES, groups))
     largest = np.abs(multipliers @ standard).max(axis=1)
-    return max(bonferroni, float(stats.norm.sf(np.quantile(largest, level))))
+    return max(bonferroni, float(special.ndtr(-np.quantile(largest, level))))
 
 
 def _band(p: Floats, error: Floats, total: int, groups: int, tail: float) -> tuple[Floats, Floats]:
     """Both ends of Clopper and Pearson's intervals for effective numbers, with the probability `tail` beyond each."""
     if groups < 2:
         return np.full_like(p, np.nan), np.full_like(p, np.nan)
-    student = stats.norm.isf(tail) / stats.t.isf(tail, groups - 1)
+    student = special.ndtri(tail) / special.stdtrit(groups - 1, tail)
     effective = total / _design_effect(p, error, total) * student**2
     inside = effective * p
     low = np.where(p > 0.0, special.betaincinv(inside, effective - inside + 1.0, tail), 0.0)

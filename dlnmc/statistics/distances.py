@@ -97,11 +97,12 @@ def wasserstein_between(a: ArrayLike, b: ArrayLike, batches: int = 64, *, seed: 
 def kolmogorov_bound(paths_a: int, paths_b: int, false_alarm: float, *, values_per_path: int = 1) -> float:
     """The distance `kolmogorov_between` that two sets with one law exceed with at most the probability `false_alarm`.
 
-    For n and m independent samples: `P(D > e) ≤ C exp(−2e² nm/(n+m))` (Wei and Dudley 2012, Statistics & Probability
-    Letters 82, 636: for n = m with C = e always, with C = 2 from 458 on; for n ≠ m with C = 2, checked by them for all
-    4 ≤ n ≤ 200 and conjectured beyond). C = e is used here. A path that gives k dependent values, in a fixed order,
-    gives k distribution functions of independent samples; their mean, the pooled one, deviates at most as the worst of
-    them does: Bonferroni's bound over `values_per_path` = k.
+    For n and m independent samples `P(D > e) ≤ C exp(−2e² nm/(n+m))`, an inequality of Dvoretzky, Kiefer and Wolfowitz
+    (Wei and Dudley 2012, Statistics & Probability Letters 82, 636: C = 2 is proved for n = m ≥ 458, checked for n ≠ m
+    up to 200, conjectured beyond). C = exp(1) here, which is enough for smaller n = m, too. A path that gives k values,
+    dependent and in a fixed order, gives k distribution functions of independent samples; the pooled one is their mean
+    and deviates at most as the worst of them: Bonferroni's bound over `values_per_path` = k.
+    Raises InvalidValue for numbers below 1, and for a false alarm outside (0, 1).
     """
     for name, number in (("paths_a", paths_a), ("paths_b", paths_b), ("values_per_path", values_per_path)):
         if number < 1:
@@ -136,8 +137,8 @@ def _resampled_gap(a: Floats, b: Floats, grid: Floats, batches: int, seed: int) 
 
 def _gap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """The pooled samples of both, ascending, and the difference of distribution functions after each of them."""
-    pooled = np.concatenate([a, b], axis=None)
-    order = np.argsort(pooled, kind="stable")
+    pooled = np.concatenate([np.sort(a, axis=None), np.sort(b, axis=None)])
+    order = np.argsort(pooled, kind="stable")  # which merges what is sorted
     steps = np.where(order < a.size, b.size, -a.size)
     return pooled[order], np.cumsum(steps) / (float(a.size) * b.size)
 

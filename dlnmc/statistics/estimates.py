@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from dlnmc.errors import InvalidValue
 
@@ -104,7 +104,7 @@ def largest_z(tests: int, freedom: int, false_alarm: float) -> float:
 
     Each z has Student's law with `freedom` degrees of freedom; the bound is Bonferroni's.
     """
-    return float(stats.t.isf(check_probability("false_alarm", false_alarm) / (2.0 * tests), freedom))
+    return -float(stdtrit(freedom, check_probability("false_alarm", false_alarm) / (2.0 * tests)))
 
 
 def z_of(value: Floats, error: Floats) -> Floats:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlnmc.laws.base import Law
+from dlnmc.laws import scaling
 from dlnmc.laws.models import DeepLinearNetwork
 from dlnmc.statistics.estimates import Estimate, Floats, finite_paths, mean_over_paths
 
@@ -28,31 +28,28 @@ def shape(values: ArrayLike) -> Shape:
     paths = finite_paths(values, least=2)
     x = paths.reshape(len(paths), -1)
     mean, deviation = float(x.mean()), float(x.std())
-    z = (x - mean) / deviation
+    with np.errstate(invalid="ignore"):  # a constant has no skewness
+        z = (x - mean) / deviation
     gamma = float((z**3).mean())
-    variance_part = z**2 - 1.0
-    skewness_part = z**3 - gamma - 3.0 * z - 1.5 * gamma * variance_part
+    square = z**2 - 1.0
+    error_of_mean = deviation * _error(z)
     return Shape(
-        Estimate(mean, deviation * _error(z)),
-        Estimate(deviation**2 * x.size / (x.size - 1.0), deviation**2 * _error(variance_part)),
-        Estimate(gamma, _error(skewness_part)),
+        Estimate(mean, error_of_mean),
+        Estimate(deviation**2 + error_of_mean**2, deviation**2 * _error(square)),  # about the true mean
+        Estimate(gamma, _error(z**3 - gamma - 3.0 * z - 1.5 * gamma * square)),
     )
 
 
-def soft_edge(largest: ArrayLike, law: Law, size: int) -> Shape:
-    """Shape of the largest value (path, …) of `size`, scaled at the law's upper edge: tends to Tracy–Widom's of β = 1.
+def soft_edge(largest: ArrayLike, law: scaling.SoftEdged, size: int) -> Shape:
+    """Shape of the largest value (path, …) of `size`, in the law's units, after `laws.scaling.at_soft_edge`.
 
-    `largest` is in the law's units; the scaling is that of `laws.scaling.at_soft_edge`.
+    The law it tends to, Tracy–Widom's, is `laws.scaling.largest`.
     """
-    from dlnmc.laws import scaling
-
     return shape(scaling.at_soft_edge(_array(largest), law, size))
 
 
 def hard_edge(smallest: ArrayLike, model: DeepLinearNetwork) -> Shape:
     """Shape of the smallest singular value (path, …), not scaled, of a model, after `laws.scaling.at_hard_edge`."""
-    from dlnmc.laws import scaling
-
     return shape(scaling.at_hard_edge(_array(smallest), model))
 
 

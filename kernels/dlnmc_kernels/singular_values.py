@@ -39,12 +39,13 @@ from dlnmc_kernels.dispatch import (
 )
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, splat, store
+from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 
 TAMING = 0.4
-CLOSE = 1e-6  # relative gaps below this are tamed in any case: differences of their powers would be all rounding
+COLD = 1e-5  # below this κ gaps are so small that differences of powers would be all rounding
 TINY = 1e-290  # keeps reciprocals finite where products underflow
+LEAST_DISTANCE = 1e-140  # whose square is still a normal number
 LARGEST_LOG_RATIO = 200.0  # neighbours that crossed have y_l > y_k; beyond this the difference does not matter
 DEEP = 24.0  # beyond this depth y = λ^{2N} may underflow, and ratios y_l/y_k are formed from logarithms instead
 
@@ -87,7 +88,7 @@ def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
 
     It is 4Nε² where λ_l = λ_k − ε, away from 0; near 0 it is not more than x_k, the value for λ_l = 0.
     """
-    gap_squared = maximum(splat(epsilon * epsilon), x_k * (CLOSE * CLOSE))
+    gap_squared = splat(epsilon * epsilon)
     return minimum(gap_squared * (4.0 * depth), maximum(x_k, gap_squared))
 
 
@@ -147,10 +148,52 @@ def pair_sums_deep(x: Lane, log_y: Lane, floor: Lane, entropy: Lane, sum_x: Lane
 
 
 @device
+def pull(u: Lane) -> Lane:
+    """½ coth(u/2) − 1/u, an odd smooth function: 1/(1−e^{−u}) is ½ + 1/u + pull(u)."""
+    size = absolute(u)
+    z = minimum(size, splat(0.5)) * minimum(size, splat(0.5))
+    # Bernoulli's series, of which the next term is below rounding for u <= 0.5
+    near = z * (-691.0 / 1307674368000.0) + 1.0 / 47900160.0
+    near = near * z - 1.0 / 1209600.0
+    near = near * z + 1.0 / 30240.0
+    near = near * z - 1.0 / 720.0
+    near = (near * z + 1.0 / 12.0) * size
+    decayed = exp(-maximum(size, splat(0.5)))
+    far = (1.0 + decayed) * reciprocal(1.0 - decayed) * 0.5 - reciprocal(maximum(size, splat(0.5)))
+    return copy_sign(select(size < 0.5, near, far), u)
+
+
+@device
+def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x: Lane, sum_e: Lane) -> None:
+    """Tamed Σ 1/(x_k − x_l), and Σ x_k ∂_{x_k} log a_kl / N, with a_kl = (y_k−y_l)/(x_k−x_l), without any cancellation.
+
+    `floor` has the distances x_k − x_l below which repulsion is continued linearly. Infinite depth has the inverse 0.
+    """
+    even = 0.5 * (1.0 - inverse_depth)
+    for k in range(len(x)):
+        x_k, log_y_k, floor_k = load(x, k), load(log_y, k), load(floor, k)
+        sum_x_k, sum_e_k = splat(0.0), splat(0.0)
+        for l in range(k):
+            dx, u = x_k - load(x, l), log_y_k - load(log_y, l)
+            r = dx * reciprocal(maximum(dx * dx, floor_k * floor_k))
+            odd = pull(u)
+            if inverse_depth > 0.0:
+                odd = odd - pull(u * inverse_depth) * inverse_depth
+            sum_x_k, sum_e_k = sum_x_k + r, sum_e_k + (odd + even)
+            store(sum_x, l, load(sum_x, l) - r)
+            store(sum_e, l, load(sum_e, l) + (even - odd))
+        store(sum_x, k, sum_x_k)
+        store(sum_e, k, sum_e_k)
+
+
+@device
 def lambda_drift(
     depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
 ) -> None:
     """The drift of λ at the rows `lam` >= 0 into `f`; uses five rows of `work`."""
+    if kappa < COLD:
+        cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
+        return
     size = len(lam)
     x, y, sum_x, sum_y, entropy = work[0], work[1], work[2], work[3], work[4]
     deep = depth > DEEP
@@ -178,6 +221,27 @@ def lambda_drift(
             entropic = load(sum_y, k) * lam_k * jacobian * jacobian
         coulomb = lam_k * load(sum_x, k) * ((2.0 * kappa - 1.0) / (beta * depth))
         store(f, k, entropic * (1.0 / beta) + coulomb - slope(energy, lam_k * jacobian) * jacobian)
+
+
+@device
+def cold_lambda_drift(
+    depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
+) -> None:
+    """The same for very small κ, and κ = 0: the entropic drift is one smooth function of two components."""
+    x, log_y, sum_x, sum_e = work[0], work[1], work[2], work[3]
+    epsilon = smallest_gap(depth, beta, kappa, dt)
+    for k in range(len(lam)):
+        lam_k = load(lam, k)
+        store(x, k, lam_k * lam_k)
+        store(log_y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
+        store(f, k, maximum(lam_k * (2.0 * epsilon), splat(epsilon * epsilon + LEAST_DISTANCE)))
+    entropic_sums(1.0 / depth, x, log_y, f, sum_x, sum_e)
+    for k in range(len(lam)):
+        lam_k = load(lam, k)
+        jacobian = power(lam_k, depth - 1.0)
+        entropic = load(sum_e, k) / maximum(lam_k, splat(epsilon + TINY)) * (1.0 / beta)
+        coulomb = lam_k * load(sum_x, k) * (2.0 * kappa / (beta * depth))
+        store(f, k, entropic + coulomb - slope(energy, lam_k * jacobian) * jacobian)
 
 
 @device
@@ -214,16 +278,22 @@ def _drift_sigma(model: Sigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
 @drift.register(LogSigma)
 def _drift_log(model: LogSigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     log_y, floor, entropy, sum_z, sum_y = work[0], work[1], work[2], work[3], work[4]
-    epsilon = max(smallest_gap(1.0, model.beta, model.kappa, dt), CLOSE)
+    cold = model.kappa < COLD
+    epsilon = smallest_gap(1.0, model.beta, model.kappa, dt)
     for k in range(len(x)):
         store(log_y, k, load(x, k) * 2.0)
-        store(floor, k, splat(2.0 * epsilon * epsilon))
+        store(floor, k, splat(epsilon + LEAST_DISTANCE if cold else 2.0 * epsilon * epsilon))
         store(entropy, k, splat(0.5))
-    pair_sums_deep(x, log_y, floor, entropy, sum_z, sum_y)
+    strength = model.kappa
+    if cold:
+        entropic_sums(0.0, x, log_y, floor, sum_z, sum_y)
+    else:
+        pair_sums_deep(x, log_y, floor, entropy, sum_z, sum_y)
+        strength -= 0.5  # of entropy y r_y is only one part
     for k in range(len(x)):
         sigma_k = exp(load(x, k))
-        coulomb = load(sum_z, k) * ((model.kappa - 0.5) / model.beta)
-        store(f, k, load(sum_y, k) * (1.0 / model.beta) + coulomb - sigma_k * slope(model.energy, sigma_k))
+        pairs = load(sum_y, k) + load(sum_z, k) * strength
+        store(f, k, pairs * (1.0 / model.beta) - sigma_k * slope(model.energy, sigma_k))
 
 
 @device

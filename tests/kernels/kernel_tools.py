@@ -8,8 +8,8 @@ import sys
 import mpmath
 import numpy as np
 
-from dlnmc_kernels.dispatch import step
-from dlnmc_kernels.jit import JIT_DISABLED, device
+from dlnmc_kernels.dispatch import drift, log_density, step
+from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
 from dlnmc_kernels.lanes import WIDTH, load, splat, store
 from dlnmc_kernels.ordering import ALIVE, CROSSINGS, SIGN_CHANGES, STATUS, TALLY, TAMED, accept
 from dlnmc_kernels.schemes import SCRATCH
@@ -87,14 +87,43 @@ def in_another_process(program, **environment):
     ).stdout
 
 
+# --- drifts and densities of arrays ---
+
+NO_TAMING = 1e-18  # a step so small that only what is closer than all taming leaves alone is tamed
+
+
+@kernel
+def drift_of(model, x, dt, f, work):
+    drift(model, x, dt, f, work)
+
+
+def kernel_drift(model, x, dt=NO_TAMING):
+    """The drift of all columns of x, shape (component, 8)."""
+    f = np.full_like(x, np.nan)
+    drift_of(model, x, dt, f, np.full((SCRATCH, *x.shape), np.nan))
+    return f
+
+
+@kernel
+def log_density_of(model, x, out, work):
+    store(out, 0, log_density(model, x, work))
+
+
+def kernel_log_density(model, x):
+    """The logarithm of the density of all columns of x, shape (component, 8)."""
+    out = np.full((1, WIDTH), np.nan)
+    log_density_of(model, x, out, np.full((SCRATCH, *x.shape), np.nan))
+    return out[0]
+
+
 # --- following given noise ---
 
 
-@device
+@kernel
 def follow_block(model, scheme, x, normals, merged, dt, tally, work):
     """Carry a block along its normals, shape (fine step, component, 8), `merged` of them to each step `dt`."""
     size = len(x)
-    z, proposal = np.zeros((size, WIDTH)), np.zeros((size, WIDTH))
+    z, proposal, memory = np.zeros((size + 2, WIDTH)), np.zeros((size, WIDTH)), np.zeros((0, WIDTH))
     scale = 1.0 / math.sqrt(merged)
     for n in range(len(normals) // merged):
         for i in range(size):
@@ -102,7 +131,7 @@ def follow_block(model, scheme, x, normals, merged, dt, tally, work):
             for m in range(n * merged, (n + 1) * merged):
                 total = total + load(normals[m], i)
             store(z, i, total * scale)
-        step(scheme, model, x, z, dt, proposal, work)
+        step(scheme, model, x, z, dt, proposal, memory, tally, work)
         accept(model, x, proposal, dt, tally, n)
 
 

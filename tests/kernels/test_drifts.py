@@ -10,41 +10,39 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_tools import sized
+from kernel_tools import NO_TAMING, kernel_drift, sized
 
-from dlnmc_kernels.dispatch import drift, noise, noise_slope, observed, rank_key, slope, too_close
+from dlnmc_kernels.dispatch import noise, noise_slope, observed, rank_key, slope, too_close
 from dlnmc_kernels.dyson import Dyson
 from dlnmc_kernels.dyson import smallest_gap as smallest_dyson_gap
-from dlnmc_kernels.energies import Quadratic
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.energies import Polynomial, Quadratic
+from dlnmc_kernels.jit import kernel
 from dlnmc_kernels.lanes import WIDTH, load, select, splat, store
-from dlnmc_kernels.schemes import SCRATCH
-from dlnmc_kernels.singular_values import DEEP, Lambda, Sigma, pair_sums, pair_sums_deep, smallest_gap
+from dlnmc_kernels.singular_values import (
+    COLD,
+    DEEP,
+    Lambda,
+    LogSigma,
+    Sigma,
+    entropic_share,
+    pair_sums,
+    pair_sums_deep,
+    smallest_gap,
+    tamed_product,
+)
 
 DEPTHS = [1.0, 1.5, 2.0, 3.0, 6.0, 24.0, 30.0, 100.0]
 PARAMETERS = [(1.0, 1.0, 1.0), (0.7, 0.5, 0.0), (40.0, 0.1, 2.5), (3.0, 2.7, 0.3)]  # β, κ, strength of the energy
-NO_TAMING = 1e-18  # a step so small that nothing is tamed
+POWERS = (-0.3, 0.5, 0.1, 0.25)  # of a polynomial energy, with slopes of both signs
 SIZE = 5
 
 rng = np.random.default_rng(4)
 
 
-# --- the kernels as functions of arrays ---------------------------------------------------------------------
+# --- coefficients as functions of arrays --------------------------------------------------------------------
 
 
-@device
-def drift_of(model, x, dt, f, work):
-    drift(model, x, dt, f, work)
-
-
-def kernel_drift(model, x, dt=NO_TAMING):
-    """The drift of all columns of x, shape (component, 8)."""
-    f = np.full_like(x, np.nan)
-    drift_of(model, x, dt, f, np.full((SCRATCH, *x.shape), np.nan))
-    return f
-
-
-@device
+@kernel
 def coefficients_of(model, x, dt, out):
     one, zero = splat(1.0), splat(0.0)
     for i in range(len(x)):
@@ -90,13 +88,15 @@ def log_volume(lam):
     return 0.5 * np.sum(np.log((a * a - b * b) ** 2))
 
 
-def quadratic(sigma, strength):
-    return 0.5 * strength * np.sum(sigma**2)
+def energy_of(s, energy):
+    """Σ v(s): `energy` is the strength of a quadratic one or the powers of a polynomial."""
+    powers = energy if isinstance(energy, tuple) else (0.0, 0.5 * energy)
+    return sum(a * np.sum(s**m) for m, a in enumerate(powers, start=1))
 
 
 def lambda_drift(lam, depth, beta, kappa, strength):
     """(1/N)(−∂E + ∂S/β + (κ/β) ∂ log volume): model.md, section 3."""
-    energy = gradient(lambda z: quadratic(z**depth, strength), lam)
+    energy = gradient(lambda z: energy_of(z**depth, strength), lam)
     return (
         -energy + gradient(lambda z: entropy(z, depth), lam) / beta + kappa / beta * gradient(log_volume, lam)
     ) / depth
@@ -122,14 +122,37 @@ def sigma_drift_of_the_paper(lam, depth, beta, kappa, strength):
     return np.array(drifts)
 
 
+def log_vandermonde(x):
+    """Σ_{i<j} log |x_i − x_j|."""
+    a, b = pairs(x)
+    return 0.5 * np.sum(np.log((a - b) ** 2))
+
+
 def dyson_drift(x, beta, kappa, strength):
     """−∂E + (2/β) ∂ Σ_{i<j} log |x_i − x_j|: (11.8), where κ only scales the noise."""
+    return -gradient(lambda z: energy_of(z, strength), x) + 2.0 / beta * gradient(log_vandermonde, x)
 
-    def log_vandermonde(z):
+
+def log_drift(z, beta, kappa, strength):
+    """−∂E + ∂S/β + (κ/β) ∂ log volume with a^∞ in the entropy: model.md, sections 1 and 3."""
+
+    def entropy_at_infinite_depth(z):
         a, b = pairs(z)
-        return 0.5 * np.sum(np.log((a - b) ** 2))
+        return 0.5 * np.sum(np.log((np.exp(2 * a) - np.exp(2 * b)) / (2 * (a - b))))
 
-    return -gradient(lambda z: quadratic(z, strength), x) + 2.0 / beta * gradient(log_vandermonde, x)
+    energy = gradient(lambda z: energy_of(np.exp(z), strength), z)
+    entropic = gradient(entropy_at_infinite_depth, z)
+    return -energy + entropic / beta + kappa / beta * gradient(log_vandermonde, z)
+
+
+def log_drift_of_the_paper(z, beta, kappa, strength):
+    """−σ v' + (1/β) Σ (y_k/(y_k−y_l) − 1/(2(z_k−z_l))) + (κ/β) Σ 1/(z_k−z_l): model.md, section 3."""
+    drifts = []
+    for k, z_k in enumerate(z):
+        others = np.delete(z, k)
+        entropic = np.sum(1 / -np.expm1(2 * (others - z_k)) - 0.5 / (z_k - others))
+        drifts.append(-strength * np.exp(2 * z_k) + entropic / beta + kappa / beta * np.sum(1 / (z_k - others)))
+    return np.array(drifts)
 
 
 def columns(function, x, *parameters):
@@ -146,6 +169,17 @@ def allowance(lam, depth, beta, kappa, strength):
         repulsion = (depth + 1 + 2 * kappa) * larger / np.abs(lam[k] ** 2 - others**2) * cancels
         tolerance[k] = (np.sum(repulsion, axis=0) / beta + depth * strength * lam[k] ** (2 * depth - 1)) / depth
     return 2.0**-53 * (40.0 + 20.0 * depth) * tolerance
+
+
+def allowance_in_logs(z, beta, kappa, strength):
+    """Rounding, likewise: y_l/y_k is of the relative accuracy of |z| ulp, and close to 1 it cancels."""
+    tolerance = np.empty_like(z)
+    for k in range(len(z)):
+        gap = np.abs(np.delete(z, k, axis=0) - z[k])
+        larger = 1.0 + np.abs(z).max(axis=0)
+        tolerance[k] = np.sum((1.0 + kappa) * (1.0 + larger / gap) / gap, axis=0) / beta
+        tolerance[k] += strength * np.exp(2 * z[k]) * larger
+    return 2.0**-53 * 40.0 * tolerance
 
 
 def separated(size=SIZE):
@@ -186,6 +220,68 @@ def test_drift_of_dyson_is_the_gradient_of_energy_and_repulsion(beta, kappa, str
     expected = columns(dyson_drift, x, beta, kappa, strength)
     got = kernel_drift(Dyson(beta, kappa, Quadratic(strength)), x)
     assert got == pytest.approx(expected, rel=1e-13, abs=1e-11 / beta)
+
+
+@pytest.mark.parametrize(("beta", "kappa", "strength"), PARAMETERS)
+def test_drift_at_infinite_depth_is_the_gradient_of_its_potentials_and_the_equation_in_log_sigma(
+    beta, kappa, strength
+):
+    z = separated() * 3.0 - 4.0
+    expected = columns(log_drift, z, beta, kappa, strength)
+    as_written = columns(log_drift_of_the_paper, z, beta, kappa, strength)
+    got = kernel_drift(LogSigma(beta, kappa, Quadratic(strength)), z)
+    tolerance = allowance_in_logs(z, beta, kappa, strength)
+    assert (np.abs(got - expected) <= tolerance).all()
+    assert (np.abs(got - as_written) <= tolerance).all()
+    off = kernel_drift(LogSigma(beta, 1.1 * kappa + 0.01, Quadratic(strength)), z)  # the control
+    assert (np.abs(off - expected) > 100.0 * tolerance).any(axis=0).all()
+
+
+def test_the_drift_at_infinite_depth_is_the_limit_of_that_of_lambda_in_its_own_clock():
+    # z = N log λ and τ = N t: by Itô's formula the drift of z is f/λ − κ/(βNλ²), f that of λ.
+    beta = 2.0
+    z = separated() * 8.0 - 5.0
+    for kappa in (0.0, 0.3):
+        limit = kernel_drift(LogSigma(beta, kappa, Quadratic(1.0)), z)
+        errors = []
+        for depth in (1e4, 1e6):
+            lam = np.exp(z / depth)
+            f = kernel_drift(Lambda(depth, beta, kappa, Quadratic(1.0)), lam)
+            errors.append(np.abs(f / lam - kappa / (beta * depth * lam**2) - limit).max(axis=0))
+        assert (errors[1] < 1e-5 * np.abs(limit).max(axis=0)).all()
+        assert errors[0] / errors[1] == pytest.approx(100.0, rel=0.05)  # the error is of the order of 1/N
+
+
+@pytest.mark.parametrize(("beta", "kappa"), [(0.7, 0.5), (40.0, 0.1)])
+def test_drifts_of_polynomial_energies_are_gradients_too(beta, kappa):
+    energy = Polynomial(POWERS)
+    for depth in DEPTHS:
+        lam = separated()
+        expected = columns(lambda_drift, lam, depth, beta, kappa, POWERS)
+        tolerance = allowance(lam, depth, beta, kappa, 1.0)
+        tolerance += 2.0**-53 * 40.0 * depth * lam ** (depth - 1) * (1.0 + lam ** (3 * depth))
+        assert (np.abs(kernel_drift(Lambda(depth, beta, kappa, energy), lam) - expected) <= tolerance).all()
+    z, x = separated() * 3.0 - 4.0, separated() - 1.0
+    expected = columns(log_drift, z, beta, kappa, POWERS)
+    tolerance = allowance_in_logs(z, beta, kappa, 1.0)
+    assert (np.abs(kernel_drift(LogSigma(beta, kappa, energy), z) - expected) <= tolerance).all()
+    expected = columns(dyson_drift, x, beta, kappa, POWERS)
+    assert kernel_drift(Dyson(beta, kappa, energy), x) == pytest.approx(expected, rel=1e-13, abs=1e-11 / beta)
+
+
+def test_at_infinite_beta_the_drift_is_that_of_the_gradient_flow():
+    # β = ∞, κ = 0: dλ = −v'(σ) λ^{N−1} dt, also at coincidence.
+    for lam in (separated(), np.ones((SIZE, WIDTH))):
+        for depth in DEPTHS:
+            expected = -(lam ** (2 * depth - 1))
+            tolerance = 2.0**-53 * (40.0 + 40.0 * depth) * np.abs(expected)
+            got = kernel_drift(Lambda(depth, np.inf, 0.0, Quadratic(1.0)), lam, 1e-3)
+            assert (np.abs(got - expected) <= tolerance).all()
+            got = kernel_drift(Sigma(depth, np.inf, 0.0, Quadratic(1.0)), lam**depth, 1e-3)
+            expected = depth * lam ** (depth - 1) * expected
+            assert (np.abs(got - expected) <= depth * lam ** (depth - 1) * tolerance * (2.0 + depth)).all()
+        assert kernel_drift(LogSigma(np.inf, 0.0, Quadratic(1.0)), np.log(lam), 1e-3) == pytest.approx(-(lam**2))
+        assert np.array_equal(kernel_drift(Dyson(np.inf, 0.0, Quadratic(1.0)), lam, 1e-3), -lam)
 
 
 @pytest.mark.parametrize("model", [Lambda, Sigma])
@@ -248,6 +344,17 @@ def test_coefficients_of_dyson(beta, kappa, strength):
     assert np.array_equal(v, strength * x)
 
 
+@pytest.mark.parametrize(("beta", "kappa", "strength"), PARAMETERS)
+def test_coefficients_at_infinite_depth(beta, kappa, strength):
+    x = separated() - 1.0
+    b, slope_b, key, value, v, _ = coefficients(LogSigma(beta, kappa, Quadratic(strength)), x)
+    assert b == pytest.approx(np.full_like(x, np.sqrt(2 * kappa / beta)), rel=1e-15)
+    assert (slope_b == 0.0).all()
+    assert np.array_equal(key, x)
+    assert value == pytest.approx(np.exp(x), rel=1e-15)
+    assert np.array_equal(v, strength * x)
+
+
 # --- symmetries ---------------------------------------------------------------------------------------------
 
 
@@ -301,13 +408,27 @@ def test_drift_of_dyson_is_equivariant_under_permutations_reflection_and_shifts(
     assert kernel_drift(free, x).sum(axis=0) == pytest.approx(np.zeros(WIDTH), abs=1e-11)
 
 
+@settings(deadline=None, max_examples=20)
+@given(order=st.permutations(range(SIZE)), shift=st.floats(-30.0, 30.0))
+def test_drift_at_infinite_depth_is_equivariant_under_permutations_and_changes_of_scale(order, shift):
+    z = separated() * 3.0
+    model, free = LogSigma(2.0, 0.3, Quadratic(1.0)), LogSigma(2.0, 0.3, Quadratic(0.0))
+    tolerance = 2.0 * allowance_in_logs(z, 2.0, 0.3, 1.0)
+    assert (np.abs(kernel_drift(model, z[order]) - kernel_drift(model, z)[order]) <= tolerance[order]).all()
+    tolerance = allowance_in_logs(z, 2.0, 0.3, 0.0) + allowance_in_logs(z + shift, 2.0, 0.3, 0.0)
+    assert (np.abs(kernel_drift(free, z + shift) - kernel_drift(free, z)) <= tolerance).all()
+
+
 # --- shallow and deep ---------------------------------------------------------------------------------------
 
 
-@device
-def both_pair_sums(depth, epsilon, x, y, log_y, shallow_x, shallow_y, deep_x, deep_y):
+@kernel
+def both_pair_sums(depth, epsilon, x, y, log_y, floor, entropy, shallow_x, shallow_y, deep_x, deep_y):
     pair_sums(depth, epsilon, x, y, shallow_x, shallow_y)
-    pair_sums_deep(depth, epsilon, x, log_y, deep_x, deep_y)
+    for k in range(len(x)):
+        store(floor, k, tamed_product(depth, epsilon, load(x, k)))
+        store(entropy, k, entropic_share(depth, epsilon, load(x, k)))
+    pair_sums_deep(x, log_y, floor, entropy, deep_x, deep_y)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.01])
@@ -315,9 +436,9 @@ def both_pair_sums(depth, epsilon, x, y, log_y, shallow_x, shallow_y, deep_x, de
 def test_shallow_and_deep_branches_agree_where_both_are_accurate(depth, epsilon):
     lam = separated()
     x, y, log_y = lam**2, lam ** (2 * depth), 2 * depth * np.log(lam)
-    sums = np.zeros((4, *lam.shape))
-    both_pair_sums(depth, epsilon, x, y, log_y, *sums)
-    shallow_x, shallow_y, deep_x, deep_y = sums
+    rows = np.zeros((6, *lam.shape))
+    both_pair_sums(depth, epsilon, x, y, log_y, *rows)
+    shallow_x, shallow_y, deep_x, deep_y = rows[2:]
     assert deep_x == pytest.approx(shallow_x, rel=1e-10, abs=1e-10)
     assert deep_y == pytest.approx(y * shallow_y, rel=1e-10, abs=1e-10)
 
@@ -349,6 +470,20 @@ def test_repulsion_is_untamed_for_gaps_above_epsilon_and_continued_linearly_to_z
     entropic = 2.0 * (depth + 1.0) / beta  # bounded by N + 1 per pair, over N: no singular part to be tamed
     assert np.abs(repulsion[:5] - expected).max() <= entropic
     assert repulsion[0] == pytest.approx(0.0, abs=entropic)
+
+
+def test_repulsion_at_infinite_depth_is_untamed_above_epsilon_and_continued_linearly_to_zero_below():
+    beta, kappa, dt = 2.0, 1.0, 1e-10
+    epsilon = smallest_gap(1.0, beta, kappa, dt)
+    model = LogSigma(beta, kappa, Quadratic(0.0))
+    gaps = np.array([0.0, 1e-3, 0.25, 0.5, 0.999, 1.001, 2.0, 50.0])
+    z = np.stack([np.full(WIDTH, -3.0), -3.0 + gaps * epsilon])
+    tamed, untamed = kernel_drift(model, z, dt), kernel_drift(model, z)
+    assert np.array_equal(tamed[:, 5:], untamed[:, 5:])
+    expected = 2.0 * kappa / beta * gaps[:5] / epsilon
+    assert np.abs((tamed[1] - tamed[0])[:5] - expected).max() <= 1e-5 * expected[-1]
+    # Entropy pushes both by 1/(2β) where they coincide.
+    assert tamed.sum(axis=0)[:5] == pytest.approx(np.full(5, 1.0 / beta), rel=1e-4)
 
 
 @pytest.mark.parametrize("depth", [1.0, 1.5, 2.0, 3.0, 6.0, 30.0])
@@ -397,6 +532,9 @@ def test_too_close_counts_what_lies_below_epsilon():
         flipped = lam * [[1.0], [-1.0]]
         assert coefficients(Lambda(depth, 2.0, 1.0, Quadratic(1.0)), flipped, dt)[5, 1].tolist() == expected
         assert coefficients(Sigma(depth, 2.0, 1.0, Quadratic(1.0)), lam**depth, dt)[5, 1].tolist() == expected
+    epsilon = smallest_gap(1.0, 2.0, 1.0, dt)
+    z = np.stack([np.full(WIDTH, -2.0), -2.0 + epsilon * np.array([0, 0.5, 0.99, 1.01, 2, -0.5, -0.99, -1.01])])
+    assert coefficients(LogSigma(2.0, 1.0, Quadratic(1.0)), z, dt)[5, 1].tolist() == [1, 1, 1, 0, 0, 1, 1, 0]
     epsilon = smallest_dyson_gap(2.0, dt)
     x = np.stack([np.zeros(WIDTH), epsilon * np.array([0, 0.5, 0.99, 1.01, 2, -0.5, -0.99, -1.01])])
     expected = [1, 1, 1, 0, 0, 1, 1, 0]
@@ -417,6 +555,13 @@ def test_drift_is_finite_at_zero_and_at_coincidence_in_any_order(model, depth, k
     for x in all_orders_and_coincidences(0.0, 1e-100, 1e-3, 1.0):
         f = kernel_drift(model(depth, 2.0, kappa, Quadratic(1.0)), x, dt)
         assert np.isfinite(f).all()
+
+
+@pytest.mark.parametrize("dt", [1e-18, 1e-4])
+@pytest.mark.parametrize("kappa", [0.0, 1.0])
+def test_drift_at_infinite_depth_is_finite_at_coincidence_and_far_below_in_any_order(kappa, dt):
+    for z in all_orders_and_coincidences(-1e5, -400.0, -3.0, 1.0):
+        assert np.isfinite(kernel_drift(LogSigma(2.0, kappa, Quadratic(1.0)), z, dt)).all()
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from dlnmc_kernels.dispatch import begin, output, step
 from dlnmc_kernels.dyson import Dyson
 from dlnmc_kernels.energies import Quadratic
-from dlnmc_kernels.jit import JIT_DISABLED, device
+from dlnmc_kernels.jit import JIT_DISABLED, kernel
 from dlnmc_kernels.lanes import WIDTH, load, store
 from dlnmc_kernels.ordering import CROSSINGS, SIGN_CHANGES, TAMED, accept
 from dlnmc_kernels.schemes import SCRATCH, EulerMaruyama, LeimkuhlerMatthews, Milstein
@@ -137,15 +137,15 @@ def test_milstein_with_additive_noise_is_euler_maruyama_to_the_last_bit(model, s
     assert np.array_equal(euler, milstein)
 
 
-@device
+@kernel
 def leimkuhler_matthews_states(model, scheme, x, normals, dt, tally, work, out):
     """The states that the scheme puts out at steps 0, 1, ..., for the normals of one step more."""
-    proposal = np.zeros_like(x)
-    begin(scheme, model, x, normals[0], dt)
+    proposal, memory = np.zeros_like(x), np.zeros((0, WIDTH))
+    begin(scheme, model, x, normals[0], dt, memory, work)
     for n in range(len(out)):
         for i in range(len(x)):
             store(out[n], i, output(scheme, model, load(x, i), load(normals[n], i), dt))
-        step(scheme, model, x, normals[n], dt, proposal, work)
+        step(scheme, model, x, normals[n], dt, proposal, memory, tally, work)
         accept(model, x, proposal, dt, tally, n)
 
 
