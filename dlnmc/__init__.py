@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dlnmc.errors import Interrupted as Interrupted
     from dlnmc.errors import InvalidValue as InvalidValue
     from dlnmc.errors import RunFailed as RunFailed
-    from dlnmc.exact import exact as exact
+    from dlnmc.exact_sampling import exact as exact
     from dlnmc.files import open as open
     from dlnmc.files import save as save
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
@@ -43,7 +43,7 @@ _HOME = {
     "Interrupted": "errors",
     "RunFailed": "errors",
     "compare": "analysis",
-    "exact": "exact",
+    "exact": "exact_sampling",
     "simulate": "simulation",
     "equilibrium": "simulation",
     "sweep": "simulation",

@@ -20,7 +20,7 @@ RunType = TypeVar("RunType", bound=Run)
 STEP = 0.05  # a step in units of the time in which noise crosses the distance of neighbours
 STIFFNESS = 0.1  # the largest step times the slope of the energy's force at the edge
 QUARTILES = 0.8741  # distance of the quartiles of the quarter circle of radius 2
-BURN_IN = 4.0  # natural units of time, to which the time that small singular values need is added
+BURN_IN = 3.0  # natural units of time, to which the time that small singular values need is added
 DURATION = 4.0
 MEMORY = 1.5  # natural units of time for each independent value of the trace
 BIAS = 0.01  # bias of the trace at the default step, at most, in standard deviations of one state
@@ -118,9 +118,9 @@ def default_dt(model: Model) -> float:
 
 def default_burn_in(model: Model) -> float:
     """A time in which the slowest singular values forget a random start."""
-    slowest = 1.0
+    slowest = 0.0
     if isinstance(model, DeepLinearNetwork):
-        slowest = model.depth / min(model.kappa, 1.0)
+        slowest = 0.25 * model.depth / min(model.kappa, 1.0)
         if math.isinf(model.depth):  # log σ_d diffuses over its own range, far down where its law has a heavy tail
             law, _ = _law_and_unit(model)
             assert isinstance(law, laws.SingularValueLaw)

@@ -179,7 +179,6 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set start=one", "start = 'one'", "random", "law"),
     ("--set start=given", "start", "'given'"),
     ("--set start=zero", "start = 'zero'", "law"),
-    ("--set start=law --set kappa=1.1", "kappa 1.1", "no law"),
     ("--set common_noise=1", "common_noise = 1", "true or false"),
     ("--set keep_samples=1", "keep_samples = 1"),
     ("--set law_kappa=0", "law_kappa = 0", "> 0"),

@@ -1,6 +1,7 @@
 """Results as labelled data: names, dimensions, units, provenance; statistics agree with NumPy on the kept samples."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from dlnmc.config import Equilibrium, Simulation
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 SHORT = {"paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.08, "draws": 4, "observations": 4, "threads": 1}
-GROUPS = {"samples", "histogram", "moments", "spacing", "extremes", "sampler", "law"}
+GROUPS = {"samples", "histogram", "moments", "spacing", "extremes", "stationarity", "sampler", "law"}
 SAMPLER = {"status", "failed_step", "tamed", "crossings"}
+SCALARS = ["trace", "largest", "smallest", "ratio_middle", "ratio_all"]
 PROVENANCE = {
     "Conventions", "title", "history", "source", "dlnmc_version", "config", "seed", "scheme", "dt", "clock",
     "numba_version", "cpu", "simd", "kernel_hash", "last_step",
@@ -45,12 +47,17 @@ def test_the_groups_and_their_variables(tree):
         "moments": {"trace": ("path",), "moment": ("path", "order")},
         "spacing": {"ratio_middle": ("path",), "ratio_all": ("path",)},
         "extremes": {"largest": ("path",), "smallest": ("path",)},
+        "stationarity": {
+            "z": ("scalar",), "threshold": (), "stationary": (), "effective_samples": ("scalar",),
+            "effective_samples_error": ("scalar",), "autocorrelation_time": ("scalar",),
+        },
         "law": {"probability": ("bin",), "edge": (), "trace_mean": ()},
     }  # fmt: skip
     for group, variables in dims.items():
         assert {name: tree[group][name].dims for name in tree[group].data_vars} == variables
     network = "depth" in tree.coords
-    assert set(tree["sampler"].data_vars) == SAMPLER | ({"sign_changes"} if network else set())
+    assert set(tree["sampler"].data_vars) == SAMPLER | {"acceptance"} | ({"sign_changes"} if network else set())
+    assert tree["stationarity"].scalar.values.tolist() == SCALARS
     name, component = ("singular_values", "rank") if network else ("eigenvalues", "component")
     samples = tree["samples"]
     assert samples[name].dims == ("path", "draw", component)
@@ -80,7 +87,7 @@ def test_integers_are_integers(tree, grid):
         for name in ("counts", "underflow", "overflow", "samples"):
             assert result["histogram"][name].dtype == np.int64
         for name, variable in result["sampler"].data_vars.items():
-            assert variable.dtype.kind == "i", name
+            assert variable.dtype.kind == ("f" if name == "acceptance" else "i"), name
     assert grid["last_step"].dtype.kind == "i"
     assert grid["width"].dtype.kind == "i"
 
@@ -137,8 +144,8 @@ def test_the_largest_seed_is_recorded_exactly():
 def test_the_configuration_of_an_equilibrium_reproduces_it(tree):
     run = Equilibrium(**json.loads(tree.attrs["config"]))
     model = run.model
-    settings = {key: getattr(run, key) for key in ("paths", "dt", "burn_in", "duration", "draws", "observations")}
-    again = dlnmc.equilibrium(model, bins=run.bins, scheme=run.scheme, start=run.start, seed=run.seed, **settings)
+    known = ("paths", "dt", "burn_in", "duration", "draws", "observations", "bins", "scheme", "leaps", "start", "seed")
+    again = dlnmc.equilibrium(model, **{key: getattr(run, key) for key in known})
     for name in GROUPS:
         assert again[name].to_dataset().identical(tree[name].to_dataset()), name
     assert again.attrs["config"] == tree.attrs["config"]
@@ -153,9 +160,62 @@ def test_the_configuration_of_a_simulation_reproduces_it(network_paths, arrays_o
 def test_defaults_are_recorded():
     tree = dlnmc.equilibrium(NETWORK, paths=8, burn_in=0.1, duration=0.1)
     config = json.loads(tree.attrs["config"])
-    assert all(config[key] is not None for key in config if key != "start_digest")
+    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy"}
     assert config["dt"] == tree.attrs["dt"] > 0
-    assert config["scheme"] == tree.attrs["scheme"] == "leimkuhler_matthews"
+    assert config["scheme"] == tree.attrs["scheme"] == "hmc"
+    assert config["leaps"] == tree.attrs["leaps"] >= 1
+    plain = dlnmc.equilibrium(NETWORK, paths=8, burn_in=0.1, duration=0.1, scheme="leimkuhler_matthews")
+    config = json.loads(plain.attrs["config"])
+    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy", "leaps"}
+    assert "leaps" not in plain.attrs
+
+
+@pytest.mark.parametrize("model", [NETWORK, dlnmc.DysonBrownianMotion(5, 3.0)], ids=["network", "dyson"])
+@pytest.mark.parametrize(
+    "settings", [{"scheme": "mala"}, {"scheme": "mala", "dt": None}, {"scheme": "hmc", "dt": None}]
+)
+def test_the_acceptance_of_every_path_is_recorded(model, settings):
+    """A path that was refused throughout has stayed where it was; moves are counted in whole steps."""
+    settings = SHORT | {"burn_in": 0.4} | settings
+    tree = dlnmc.equilibrium(model, **{key: value for key, value in settings.items() if value is not None})
+    acceptance = tree["sampler/acceptance"]
+    steps = int(tree.attrs["last_step"])
+    assert acceptance.dims == ("path",)
+    assert np.all((acceptance >= 0.0) & (acceptance <= 1.0))
+    assert np.allclose(acceptance * steps, np.round(acceptance * steps), atol=1e-9)
+    assert 0.3 < float(acceptance.mean()) < 1.0
+    never = dlnmc.equilibrium(model, **SHORT | {"scheme": "mala", "dt": 50.0, "burn_in": 100.0, "duration": 200.0})
+    still = np.ptp(values_of(never)[0], axis=1).max(axis=1) == 0.0
+    assert np.any(still)
+    assert float(never["sampler/acceptance"].mean()) < 0.05
+
+
+def test_schemes_without_refusals_have_no_acceptance():
+    assert "acceptance" not in dlnmc.equilibrium(NETWORK, scheme="euler_maruyama", **SHORT)["sampler"]
+
+
+def test_stationarity_is_not_known_from_one_observation_or_few_paths():
+    for settings in ({"draws": 1, "observations": 1}, {"paths": 3}):
+        group = dlnmc.equilibrium(NETWORK, **SHORT | settings)["stationarity"].to_dataset()
+        assert int(group.stationary) == -1
+        assert np.isnan(group.z).all()
+        assert np.isnan(group.threshold)
+
+
+def test_stationarity_is_what_the_statistics_say():
+    """Halves of the observations are means of the early and the late draws; effective samples are from sums."""
+    tree = dlnmc.equilibrium(NETWORK, **SHORT | {"paths": 201})
+    values, _ = values_of(tree)
+    group = tree["stationarity"].to_dataset()
+    trace = (values**2).sum(axis=2)
+    early, late = trace[:, :2].mean(axis=1), trace[:, 2:].mean(axis=1)
+    change = late - early
+    assert float(group.z.sel(scalar="trace")) == pytest.approx(change.mean() / (change.std(ddof=1) / math.sqrt(201)))
+    worth = dlnmc.statistics.effective_samples(trace.sum(axis=1), (trace**2).sum(axis=1), 4)
+    assert float(group.effective_samples.sel(scalar="trace")) == pytest.approx(worth.value, rel=1e-9)
+    assert float(group.effective_samples_error.sel(scalar="trace")) == pytest.approx(worth.error, rel=1e-9)
+    assert float(group.autocorrelation_time.sel(scalar="trace")) == pytest.approx(4 * 0.02 / worth.value, rel=1e-9)
+    assert 0.9 < worth.value < 1.6  # four observations in a fiftieth of the memory
 
 
 # --- statistics against NumPy -----------------------------------------------------------------------------------------
@@ -244,13 +304,31 @@ def test_the_group_of_the_law_is_the_law(network_tree):
     assert float(data.trace_mean) == pytest.approx(laws.trace(NETWORK).mean())
 
 
-def test_what_is_not_known_of_the_law_is_nan_and_the_trace_is_known():
-    model = NETWORK.changed(kappa=0.7)
+@pytest.mark.parametrize(
+    "model", [NETWORK.changed(kappa=0.7), dlnmc.DeepLinearNetwork(5, math.inf, 3.0, 0.2)], ids=["kappa", "depth"]
+)
+def test_the_law_is_known_for_every_depth_and_kappa(model):
+    tree = dlnmc.equilibrium(model, **SHORT)
+    law = laws.of(model)
+    assert float(tree["law/edge"]) == law.support[1]
+    assert float(tree["law/probability"].sum()) == pytest.approx(1.0, abs=1e-9)
+    assert float(tree["law/trace_mean"]) == laws.trace(model).mean()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NETWORK.changed(energy=dlnmc.Polynomial((0.5, 0.25))),
+        dlnmc.DysonBrownianMotion(5, 3.0, energy=dlnmc.Polynomial((0.0, 0.5, 0.0, 0.25))),
+    ],
+    ids=["network", "dyson"],
+)
+def test_what_is_not_known_of_the_law_is_nan(model):
     tree = dlnmc.equilibrium(model, **SHORT)
     assert set(tree.children) == GROUPS
-    assert np.isnan(tree["law/probability"]).all()
-    assert np.isnan(tree["law/edge"])
-    assert tree["law/trace_mean"] == dlnmc.laws.trace(model).mean()
+    for name in ("probability", "edge", "trace_mean"):
+        assert np.isnan(tree["law"][name]).all()
+    assert tree.attrs["energy"] == "polynomial"
     assert "samples" not in dlnmc.equilibrium(NETWORK, keep_samples=False, **SHORT).children
 
 
@@ -301,9 +379,15 @@ def test_the_order_of_models_does_not_change_the_place_of_members():
 
 
 def test_what_only_some_members_have_is_not_passed_off_as_all():
-    """A law is known for κ = 1, not for 0.7."""
-    tree = dlnmc.sweep([NETWORK, NETWORK.changed(kappa=0.7)], **SHORT)
-    assert np.isnan(tree["law/edge"].sel(kappa=[0.7, 1.0])).values.tolist() == [True, False]
+    """Infinite depth has no sign that could change; two values have no ratio."""
+    tree = dlnmc.sweep([NETWORK.changed(depth=depth, kappa=0.2, clock="depth") for depth in (2.0, math.inf)], **SHORT)
+    assert np.isnan(tree["sampler/sign_changes"].sel(depth=math.inf)).all()
+    assert np.isfinite(tree["sampler/sign_changes"].sel(depth=2.0)).all()
+    tree = dlnmc.sweep([NETWORK.changed(width=2), NETWORK.changed(width=6)], **SHORT)
+    assert np.isnan(tree["spacing/ratio_all"].sel(width=2)).all()
+    assert np.isfinite(tree["spacing/ratio_all"].sel(width=6)).all()
+    assert np.isnan(tree["stationarity/z"].sel(width=2, scalar="ratio_all"))
+    assert tree["stationarity/stationary"].dtype.kind == "i"
 
 
 # --- the last state ---------------------------------------------------------------------------------------------------

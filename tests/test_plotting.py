@@ -77,11 +77,12 @@ def test_the_law_is_drawn_as_probabilities_of_bins(picture):
     np.testing.assert_allclose(np.nan_to_num(law[0]), expected)
 
 
-def test_the_law_is_drawn_where_it_is_known_and_only_there(kappas):
-    assert np.isnan(kappas["law/edge"]).values.tolist() == [False, True, False]
+def test_the_law_is_drawn_at_every_kappa(kappas):
+    edges = [laws.singular_values(3, kappa).support[1] for kappa in (0.5, 0.7, 1.0)]
+    assert kappas["law/edge"].values.tolist() == pytest.approx(edges)
     figure = plot(kappas)
-    assert [len(steps(ax, "law")) for ax in figure.axes[::2]] == [1, 0, 1]
-    assert [any("no law" in text.get_text() for text in ax.texts) for ax in figure.axes[1::2]] == [False, True, False]
+    assert [len(steps(ax, "law")) for ax in figure.axes[::2]] == [1, 1, 1]
+    assert not any("no law" in text.get_text() for ax in figure.axes[1::2] for text in ax.texts)
 
 
 def test_the_band_is_two_standard_errors_of_independent_batches(depths, picture):

@@ -22,6 +22,7 @@ from dlnmc.store import ChunkStore
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 DYSON = dlnmc.DysonBrownianMotion(size=5, beta=3.0)
+DEEP = dlnmc.DeepLinearNetwork(width=5, depth=math.inf, beta=3.0, kappa=0.2)
 START = np.array([0.5, 1.0, 1.5, 2.0, 2.5])
 
 
@@ -36,9 +37,10 @@ def states(data):
 # --- the same bits ----------------------------------------------------------------------------------------------------
 
 MODELS = pytest.mark.parametrize("model", [NETWORK, DYSON], ids=["network", "dyson"])
+ALL_MODELS = pytest.mark.parametrize("model", [NETWORK, DYSON, DEEP], ids=["network", "dyson", "infinite depth"])
 
 
-@MODELS
+@ALL_MODELS
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_number_of_threads_changes_no_bit(model, threads, member, arrays_of, same_bits, small_chunks, monkeypatch):
     run = member(model, paths=165)
@@ -56,9 +58,10 @@ def test_results_of_different_numbers_of_threads_agree_but_for_wall_clock_facts(
     assert differing <= {"threads", "wall_seconds", "history"}
 
 
-@MODELS
-def test_more_paths_leave_earlier_ones_as_they_were(model):
-    few, more = simulated(model, paths=5), simulated(model, paths=83)
+@ALL_MODELS
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "mala"])
+def test_more_paths_leave_earlier_ones_as_they_were(model, scheme):
+    few, more = simulated(model, paths=5, scheme=scheme), simulated(model, paths=83, scheme=scheme)
     assert states(few).tobytes() == states(more)[:5].tobytes()
     assert len(np.unique(states(more))) == states(more).size
 
@@ -83,6 +86,24 @@ def test_the_clock_of_depth_is_the_papers_with_time_divided_by_1_over_n(depth):
     assert not np.array_equal(states(simulated(paper, times=[0.05, 0.1])), states(same))
 
 
+def test_at_infinite_depth_the_clock_is_that_of_depth_whatever_is_asked_for():
+    paper = simulated(DEEP.changed(clock="paper"))
+    assert np.array_equal(states(paper), states(simulated(DEEP)))
+    assert paper.attrs["clock"] == "depth"
+    assert "(depth)" in paper.time.attrs["units"]
+
+
+def test_infinite_depth_is_the_limit_of_depth():
+    """On the same noise; log σ moves by N d log λ, so the coordinates and noises agree up to 1/N."""
+    start, distance = START, []
+    limit = states(simulated(DEEP, paths=33, start=start, dt=1e-3))
+    for depth in (1e2, 1e4):
+        finite = simulated(DEEP.changed(depth=depth), paths=33, start=start, dt=1e-3)
+        distance.append(np.median(np.abs(states(finite) / limit - 1.0)))
+    assert distance[1] < 0.03 * distance[0]
+    assert distance[0] < 0.05
+
+
 def test_milstein_is_euler_where_noise_is_additive():
     euler, milstein = simulated(scheme="euler_maruyama"), simulated(scheme="milstein")
     assert states(euler).tobytes() == states(milstein).tobytes()
@@ -103,13 +124,17 @@ def test_milstein_is_euler_where_noise_is_additive():
         (NETWORK, "lambda", "leimkuhler_matthews", 1e-14),
         (DYSON, "eigenvalues", "euler_maruyama", 0.0),
         (DYSON, "eigenvalues", "leimkuhler_matthews", 1e-14),
+        (NETWORK, "lambda", "mala", 1e-15),
+        (DYSON, "eigenvalues", "mala", 0.0),
+        (DEEP, "log", "euler_maruyama", 1e-15),
+        (DEEP, "log", "leimkuhler_matthews", 1e-14),
     ],
 )
 def test_the_state_at_time_zero_is_the_start(model, coordinates, scheme, tolerance):
     data = simulated(model, start=START, times=[0.0, 0.1], coordinates=coordinates, scheme=scheme)
-    expected = START[::-1] if model is NETWORK else START
+    expected = START if model is DYSON else START[::-1]
     assert np.max(np.abs(states(data)[:, 0] / expected - 1)) <= tolerance
-    assert np.all(states(data)[:, 1] != expected)
+    assert np.all(states(data)[:, 1] != states(data)[:, 0])
     only = simulated(model, start=START, times=[0.0], coordinates=coordinates, scheme=scheme)
     assert np.array_equal(states(only)[:, 0], states(data)[:, 0])
 
@@ -135,17 +160,24 @@ def test_bad_times_are_refused(times, refused):
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 
+SIGMA = {"coordinates": "sigma"}
 REFUSED = [
-    ({"scheme": "leimkuhler_matthews", "coordinates": "sigma"}, ("leimkuhler_matthews", "sigma", "milstein")),
+    ({"scheme": "leimkuhler_matthews"} | SIGMA, ("leimkuhler_matthews", "sigma", "milstein")),
+    ({"scheme": "mala"} | SIGMA, ("mala", "additive noise", "sigma", "milstein")),
+    ({"scheme": "hmc"} | SIGMA, ("hmc", "additive noise", "sigma", "milstein")),
     ({"state": "eigenvalues"}, ("eigenvalues", "singular_values")),
     ({"state": "matrix"}, ("state = 'matrix'", "singular_values")),
-    ({"coordinates": "lamda"}, ("coordinates = 'lamda'", "'lambda'", "'sigma'")),
+    ({"coordinates": "lamda"}, ("coordinates = 'lamda'", "'lambda'", "'sigma'", "'log'")),
     ({"coordinates": "eigenvalues"}, ("eigenvalues", "lambda")),
-    ({"scheme": "mala"}, ("scheme = 'mala'", "euler_maruyama")),
-    ({"model": DYSON, "coordinates": "sigma"}, ("sigma", "eigenvalues")),
-    ({"model": NETWORK.changed(kappa=0.0)}, ("kappa = 0", "kappa > 0")),
-    ({"model": DYSON.changed(kappa=0.0)}, ("kappa = 0",)),
-    ({"model": NETWORK.changed(depth=math.inf)}, ("depth = inf", "finite")),
+    ({"coordinates": "log"}, ("coordinates = 'log'", "depth 2", "lambda", "sigma")),
+    ({"scheme": "metropolis"}, ("scheme = 'metropolis'", "euler_maruyama", "mala")),
+    ({"leaps": 3, "scheme": "mala"}, ("leaps = 3", "hmc", "mala")),
+    ({"leaps": 0}, ("leaps = 0",)),
+    ({"model": DYSON} | SIGMA, ("sigma", "eigenvalues")),
+    ({"model": DEEP} | SIGMA, ("sigma", "depth inf", "log")),
+    ({"model": DEEP, "coordinates": "lambda"}, ("lambda", "depth inf", "log")),
+    ({"model": NETWORK.changed(kappa=0.0), "scheme": "mala"}, ("mala", "kappa = 0", "euler_maruyama")),
+    ({"model": DYSON.changed(kappa=0.0), "scheme": "hmc"}, ("hmc", "kappa = 0", "euler_maruyama")),
     ({"model": 3}, ("model = 3",)),
     ({"model": None}, ("model = None",)),
     ({"seed": 2**64}, (f"seed = {2**64}",)),
@@ -153,7 +185,19 @@ REFUSED = [
     ({"paths": 0}, ("paths = 0",)),
     ({"paths": None}, ("paths = None",)),
     ({"dt": 0}, ("dt = 0",)),
+    ({"bins": 0}, ("bins = 0",)),
     ({"threads": 0}, ("threads = 0",)),
+]
+EQUILIBRIUM_REFUSED = [
+    (NETWORK.changed(kappa=0.0), {}, ("kappa = 0", "no equilibrium", "simulate", "kappa > 0")),
+    (DYSON.changed(kappa=0.0), {}, ("kappa = 0", "no equilibrium", "simulate", "kappa > 0")),
+    (NETWORK.changed(kappa=0.0, beta=math.inf), {}, ("kappa = 0", "no equilibrium")),
+    (DEEP.changed(kappa=0.4), {}, ("infinite depth", "kappa < (d-1)/(2d) = 0.4", "0.4")),
+    (DEEP.changed(width=1), {}, ("infinite depth", "kappa < (d-1)/(2d) = 0")),
+    (NETWORK, SIGMA, ("coordinates = 'sigma'", "'lambda'", "simulate")),
+    (NETWORK, {"observables": ["log_det"]}, ("'log_det'", "log_determinant", "effective_rank")),
+    (NETWORK, {"accuracy": 0.0}, ("accuracy = 0.0", "> 0")),
+    (NETWORK, {"accuracy": 1.5}, ("accuracy = 1.5", "< 1")),
 ]
 
 
@@ -161,10 +205,21 @@ REFUSED = [
 def test_what_makes_no_sense_is_refused(settings, pieces, refused):
     settings = dict(settings)
     model = settings.pop("model", NETWORK)
-    refused(lambda: simulated(model, **settings), *pieces)
-    if "paths" not in settings:
+    if not ({"leaps"} & set(settings)):
+        refused(lambda: simulated(model, **settings), *pieces)
+    if "paths" not in settings and getattr(model, "kappa", None) != 0.0:
         short = {"paths": 8, "dt": 0.01, "burn_in": 0.1, "duration": 0.1}
         refused(lambda: dlnmc.equilibrium(model, **short | settings), *pieces)
+
+
+@pytest.mark.parametrize(("model", "settings", "pieces"), EQUILIBRIUM_REFUSED, ids=lambda value: str(value)[:40])
+def test_an_equilibrium_that_makes_no_sense_is_refused(model, settings, pieces, refused):
+    refused(lambda: dlnmc.equilibrium(model, paths=8, **settings), *pieces)
+
+
+def test_leaps_are_those_of_an_equilibrium(refused):
+    """Hamiltonian Monte Carlo reaches the equilibrium, but its steps are not the paths of the equation."""
+    refused(lambda: simulated(scheme="hmc"), "scheme = 'hmc'", "euler_maruyama", "equilibrium")
 
 
 @MODELS
@@ -177,14 +232,14 @@ def test_free_motion_has_no_equilibrium_and_can_be_simulated(model, refused):
 # --- continuing -------------------------------------------------------------------------------------------------------
 
 
-@MODELS
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "leimkuhler_matthews"])
+@ALL_MODELS
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "leimkuhler_matthews", "mala"])
 def test_a_result_is_continued_with_fresh_noise(model, scheme):
     first = simulated(model, scheme=scheme, times=[0.05, 0.1])
     second = simulated(model, scheme=scheme, times=[0.0, 0.1], start=first)
     assert states(second)[:, 0] == pytest.approx(states(first)[:, -1], rel=1e-14)
     replayed = simulated(model, scheme=scheme, times=[0.1], start=np.sort(states(first)[:, -1], axis=-1))
-    assert not np.any(states(second)[:, 1] == states(replayed)[:, 0])  # not the noise of the first steps again
+    assert np.max(np.mean(states(second)[:, 1] == states(replayed)[:, 0])) < 0.1  # not the noise of the first steps
     third = simulated(model, scheme=scheme, times=[0.1], start=second)
     assert third.attrs["last_step"] == 10 + 11 + 11
     assert third.time.to_numpy() == pytest.approx([0.1])
@@ -406,7 +461,9 @@ from dlnmc.config import Equilibrium
 from dlnmc.simulation import execute, prepared
 model = DeepLinearNetwork(64, 2.0, 3.0)
 member = prepared(Equilibrium, {"model": model, "paths": 8, "dt": 1e-4, "burn_in": 1e3}, None)
-threading.Timer(1.5, lambda: print("running", flush=True)).start()
+short = prepared(Equilibrium, {"model": model, "paths": 8, "dt": 1e-4, "burn_in": 0.0, "duration": 1e-3}, None)
+execute([short], threads=2, progress=False)  # compiled
+threading.Timer(0.5, lambda: print("running", flush=True)).start()
 execute([member, member], threads=2, progress=False)
 """
 
@@ -476,12 +533,13 @@ def test_a_failing_path_does_not_touch_its_neighbours(paths_of):
     assert blocks_of(good.run) == 1
 
 
-@pytest.mark.parametrize("depth", [1.0, 2.0, 8.0, 30.0, 100.0])
+@pytest.mark.parametrize("depth", [1.0, 2.0, 8.0, 30.0, 100.0, math.inf])
 @pytest.mark.parametrize("width", [2, 16])
-def test_default_steps_are_stable_at_every_depth(depth, width):
+@pytest.mark.parametrize("scheme", ["euler_maruyama", None])
+def test_default_steps_are_stable_at_every_depth(depth, width, scheme):
     """`dt` left out is a sound value: no path fails in a short run from the random start."""
-    model = dlnmc.DeepLinearNetwork(width, depth, float(width))
-    tree = dlnmc.equilibrium(model, paths=64, burn_in=1.0, duration=0.5, observations=2)
+    model = dlnmc.DeepLinearNetwork(width, depth, float(width), 1.0 if math.isfinite(depth) else 0.2)
+    tree = dlnmc.equilibrium(model, paths=64, burn_in=1.0, duration=0.5, observations=2, scheme=scheme)
     assert np.all(np.isfinite(tree["samples"].singular_values))
 
 
@@ -520,10 +578,6 @@ def test_paths_that_may_fail_are_counted_and_left_out():
     assert np.flatnonzero(np.isnan(result.eigenvalues).any(["time", "component"])).tolist() == [13]
 
 
-def test_an_equilibrium_in_sigma_is_refused_beyond_depth_1(refused):
-    refused(lambda: dlnmc.equilibrium(NETWORK, paths=8, coordinates="sigma"), "coordinates = 'sigma'", "'lambda'")
-
-
 def test_times_on_the_same_step_are_refused(refused):
     refused(lambda: simulated(NETWORK, paths=8, dt=0.1, times=[0.01, 0.02]), "times", "0.01", "dt = 0.1")
 
@@ -531,3 +585,59 @@ def test_times_on_the_same_step_are_refused(refused):
 def test_a_result_of_another_model_is_no_start(refused):
     paths = simulated(NETWORK, paths=8, dt=0.1, times=[0.1])
     refused(lambda: simulated(DYSON, paths=8, dt=0.1, times=[0.1], start=paths), "start", "deep_linear_network")
+
+
+# --- histograms in time -----------------------------------------------------------------------------------------------
+
+
+@ALL_MODELS
+def test_histograms_in_time_are_those_of_the_states(model):
+    data = simulated(model, paths=21, times=[0.0, 0.05, 0.1], bins=32)
+    values = np.sort(states(data), axis=-1) / math.sqrt(5 / 3.0)
+    edges = data.edges.to_numpy()
+    assert data.counts.dims == ("time", "batch", "bin")
+    assert data.counts.dtype == np.int64
+    for n in range(3):
+        for batch in range(3):  # 21 paths are batches of 8, 8 and 5
+            own = values[8 * batch : 8 * batch + 8, n].ravel()
+            found, _ = np.histogram(own[own < edges[-1]], edges)
+            assert data.counts[n, batch].values.tolist() == found.tolist()
+            assert data.underflow[n, batch] == np.sum(own < edges[0])
+            assert data.overflow[n, batch] == np.sum(own >= edges[-1])
+            assert data.counted[n, batch] == own.size
+    assert data.counts.sum() + data.underflow.sum() + data.overflow.sum() == 21 * 5 * 3
+
+
+def test_histograms_need_no_kept_states():
+    settings = {"paths": 21, "times": [0.0, 0.1], "bins": 32}
+    kept, thrown = simulated(**settings), simulated(keep_samples=False, **settings)
+    assert "singular_values" not in thrown
+    assert "counts" not in simulated()
+    assert thrown.drop_attrs().identical(kept.drop_vars(["singular_values", "rank"]).drop_attrs())
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "times"),
+    [
+        (DYSON.changed(energy="none"), "zero", [0.5, 2.0, 8.0]),
+        (NETWORK, START * 10, [0.01, 0.1]),
+        (NETWORK.changed(kappa=0.0), START, [0.0, 0.5]),
+        (NETWORK.changed(kappa=0.0, beta=math.inf), START, [0.0, 0.5]),
+    ],
+)
+def test_histograms_in_time_cover_what_happens(model, start, times):
+    """Free motion spreads, and a start may be anywhere: the range holds both."""
+    data = simulated(model, paths=64, start=start, times=times, bins=64)
+    outside = int(data.underflow.sum() + data.overflow.sum())
+    assert outside <= 0.02 * int(data.counted.sum())
+    used = data.counts.sum(["time", "batch"]).to_numpy()
+    assert np.sum(used > 0) >= 5  # and is not so wide that all is in a few bins
+
+
+def test_a_failed_path_is_not_counted():
+    start = np.tile([-1.0, 0.5, 1.0], (21, 1))
+    start[13, 2] = 1e300
+    model = dlnmc.DysonBrownianMotion(size=3, beta=3.0)
+    settings = {"paths": 21, "start": start, "dt": 10.0, "times": [50.0, 200.0], "failed_fraction": 0.1}
+    data = simulated(model, bins=16, **settings)
+    assert data.counted.sum("batch").values.tolist() == [63, 60]

@@ -112,7 +112,7 @@ class SmallestSingularValueOfWidth(Law):
         root_rate, weight = self._mixture
         u, target = _root_of_quantile(q), np.log1p(-q)
         for _ in range(6):
-            above = np.asarray(erfc(np.multiply.outer(u, root_rate)), dtype=np.float64) @ weight
+            above = erfc(np.multiply.outer(u, root_rate)) @ weight
             log_above = np.where(above < 0.5, np.log(above), np.log1p(-self._cdf_of_root(u)))
             u = u + (log_above - target) * above / self._density_of_root(u)
         return u * u
@@ -120,11 +120,12 @@ class SmallestSingularValueOfWidth(Law):
     def _density_of_root(self, u: FloatArray) -> FloatArray:
         root_rate, weight = self._mixture
         with np.errstate(over="ignore", under="ignore"):
-            return np.exp(-(np.multiply.outer(u, root_rate) ** 2)) @ (2.0 / math.sqrt(math.pi) * weight * root_rate)
+            parts = np.exp(-(np.multiply.outer(u, root_rate) ** 2))
+            return np.asarray(parts @ (2.0 / math.sqrt(math.pi) * weight * root_rate), dtype=np.float64)
 
     def _cdf_of_root(self, u: FloatArray) -> FloatArray:
         root_rate, weight = self._mixture
-        return np.asarray(erf(np.multiply.outer(u, root_rate)), dtype=np.float64) @ weight
+        return np.asarray(erf(np.multiply.outer(u, root_rate)) @ weight, dtype=np.float64)
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:

@@ -37,6 +37,7 @@ from dlnmc.laws.wiener_hopf import critical_kappa, turning_point
 _WIDEST = 75.0  # of h: beyond, a/b < e^{−75}
 _WALK = 1.2  # from one h that is tried to the next
 _SPLIT = 1.0  # of h: below, the mean is taken off both sides
+# χ(τ) = Σ _CHI[k] τ^{2k+1}
 _CHI = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600)
 _GAUSS = np.polynomial.legendre.leggauss(6)
 
@@ -134,7 +135,8 @@ def half_width(N: float, kappa: float) -> float:
         low, high = high, _WALK * high
         if low > _WIDEST:
             return math.inf
-    return float(brentq(slack, low, high, xtol=1e-300))
+    h = float(brentq(slack, low, high, xtol=1e-300))
+    return h if h <= _WIDEST else math.inf
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,9 @@ class Gapped(InterpolatedLaw):
     def __post_init__(self) -> None:
         N, kappa = check_depth(self.depth), check_positive("kappa", self.kappa)
         if not has_gap(N, kappa):
-            raise InvalidValue(f"kappa must be below {critical_kappa(N)!r} at depth {N!r} for a gap to show, got {kappa!r}")
+            raise InvalidValue(
+                f"kappa must be below {critical_kappa(N)!r} at depth {N!r} for a gap to show, got {kappa!r}"
+            )
 
     @property
     def support(self) -> tuple[float, float]:

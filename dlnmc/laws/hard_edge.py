@@ -17,8 +17,9 @@ from dlnmc.laws.interpolated import InterpolatedLaw, log_ratio, spline_and_slope
 from dlnmc.laws.wiener_hopf import Factor, critical_kappa, decay, inverse_laplace
 
 _STEP = 1.0 / 20.0  # of the interpolation nodes in x
-_SMALLEST_PROBABILITY = 800.0  # minus its logarithm, beyond the smallest number
-_LARGEST = 1e13  # δ beyond which, at infinite depth, F ~ 1/δ
+_UNDERFLOW = 800.0  # minus the logarithm of less than the smallest number
+_FAR = 1e13  # δ/κ beyond which, at infinite depth, F ~ 1/δ
+_BEFORE_GAP = 100.0  # δ where a gap that is too narrow to resolve has not begun
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class HardEdge(InterpolatedLaw):
         −(3/2) log(δ/(1+δ)) − log(1+δ)   at infinite depth,
 
     log(F/(1 − F)) is interpolated by a spline of degree 7 in x = 2 log(1 + √δ), in which it is smooth also at the soft
-    edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and κ is so.
+    edge x = 0. Raises ValueError unless 1 ≤ depth ≤ inf and κ is that large.
 
-    Of lower κ it takes those of a gap [0, a] too narrow for `Gapped`, a < e^{−75} b: the law is then the analytic
+    Of smaller κ it takes those of a gap [0, a] too narrow for `Gapped`, a < e^{−75} b: the law is then the analytic
     continuation of the one without a gap, its tail beyond δ = 100 replaced by e^{−pδ}.
     """
 
@@ -44,7 +45,9 @@ class HardEdge(InterpolatedLaw):
     def __post_init__(self) -> None:
         N, kappa = check_depth(self.depth), check_positive("kappa", self.kappa)
         if has_gap(N, kappa):
-            raise InvalidValue(f"kappa must be at least {critical_kappa(N)!r} at depth {N!r} for a hard edge, got {kappa!r}")
+            raise InvalidValue(
+                f"kappa must be at least {critical_kappa(N)!r} at depth {N!r} for a hard edge, got {kappa!r}"
+            )
 
     @property
     def support(self) -> tuple[float, float]:
@@ -94,9 +97,9 @@ class HardEdge(InterpolatedLaw):
     def _delta_max(self) -> float:
         """The largest δ at which F is computed."""
         if self.kappa < critical_kappa(self.depth):
-            return 100.0
+            return _BEFORE_GAP
         p = self._decay
-        return 800.0 / p if p > 0.0 else 1e13 * max(1.0, self.kappa)
+        return _UNDERFLOW / p if p > 0.0 else _FAR * max(1.0, self.kappa)
 
     @cached_property
     def _nodes(self) -> int:
@@ -147,7 +150,7 @@ class HardEdge(InterpolatedLaw):
     def _grid(self) -> FloatArray:
         p = self._decay
         if p > 0.0:
-            return np.arange(-8.0, math.log(800.0 / p), 1.0 / 32.0)
+            return np.arange(-8.0, math.log(_UNDERFLOW / p), 1.0 / 32.0)
         return np.append(np.arange(-8.0, math.log(self._delta_max), 1.0 / 32.0), 709.0)
 
     def _t(self, sigma: FloatArray) -> FloatArray:

@@ -73,10 +73,6 @@ class Rule(NamedTuple):
     z_2: FloatArray
     weight: FloatArray
 
-    def expectation(self, function: Callable[[FloatArray, FloatArray], FloatArray]) -> float:
-        """E[function(z_1, z_2)]."""
-        return float(np.sum(self.weight * function(self.z_1, self.z_2)))
-
     def coarse(self) -> Rule:
         """Every other node in both directions."""
         part = np.s_[::2, ::2]
@@ -100,7 +96,8 @@ class Pair:
 
     def rule(self, member: Member, rows: int, columns: int) -> Rule:
         """The rule on the box in which the density matters, whose rows are values of the member 1 or 2."""
-        low, high, _ = zoom(lambda t: self._box(member, t.ravel())[2].reshape(t.shape), self.low, self.high, _REACH)
+        ends = np.array([self.low]), np.array([self.high])
+        low, high, _ = zoom(lambda t: self._box(member, t[0])[2][None, :], *ends, _REACH)
         t = np.linspace(low[0], high[0], rows)
         low, high, _ = self._box(member, t)
         u = np.linspace(low, high, columns, axis=1)
@@ -113,10 +110,8 @@ class Pair:
 
     def _box(self, member: Member, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The ends of u for each t, and the largest log-density between them."""
-        return zoom(
-            lambda u: self._log_integrand(member, t[:, None], u),
-            np.full_like(t, -4.5), np.full_like(t, self.high - self.low), _GAP_REACH,
-        )  # fmt: skip
+        ends = np.full_like(t, -4.5), np.full_like(t, self.high - self.low)
+        return zoom(lambda u: self._log_integrand(member, t[:, None], u), *ends, _GAP_REACH)
 
     def _log_integrand(self, member: Member, t: FloatArray, u: FloatArray) -> FloatArray:
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
@@ -193,11 +188,13 @@ class Marginal(Law):
         """ℓ and dℓ/dx."""
         _, spline, slope = self._log_odds
         z = np.log(x) if self.is_logarithm else x
-        t = np.clip(self.stretch.t(z), self.t[0], self.t[-1])
+        with np.errstate(over="ignore"):
+            t = np.clip(self.stretch.t(z), self.t[0], self.t[-1])
         slope_in_z = slope(t) * np.exp(-self.stretch.log_slope(t))
         if self.exponent:
             slope_in_z = np.where(t > self.t[0], slope_in_z, self.exponent)
-        odds = spline(t) + slope_in_z * (z - self.stretch.z(t))
+        with np.errstate(over="ignore"):
+            odds = spline(t) + slope_in_z * (z - self.stretch.z(t))
         return odds, slope_in_z / x if self.is_logarithm else slope_in_z
 
     def _pdf(self, x: FloatArray) -> FloatArray:
@@ -230,29 +227,25 @@ class Marginal(Law):
 
 
 def zoom(
-    function: Callable[[FloatArray], FloatArray], low: FloatArray | float, high: FloatArray | float, reach: float
+    function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray, reach: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The intervals, within [low, high], where `function` is not below its maximum by more than `reach`; the maxima.
+    """The intervals, in [low, high] row by row, where a function is within `reach` of its maximum; the maxima.
 
-    Row by row, by closing in on a grid. A maximum of the grid stays while its peak may rise, unseen, by what the
-    function changes between neighbours.
+    By closing in on a grid. A maximum of the grid stays while its peak might rise, unseen, by as much as the function
+    changes between neighbours.
     """
-    low, high = np.atleast_1d(np.float64(low)), np.atleast_1d(np.float64(high))
     row = np.arange(len(low))
     for _ in range(_ZOOMS):
         x = np.linspace(low, high, _SCAN, axis=1)
         values = np.fmax(function(x), -1e300)  # nan is as good as −inf
-        drop = np.abs(np.diff(values, axis=1))
-        before = np.pad(drop, ((0, 0), (1, 0)))
-        after = np.pad(drop, ((0, 0), (0, 1)))
+        change = np.abs(np.diff(values, axis=1))
+        unseen = np.maximum(np.pad(change, ((0, 0), (1, 0))), np.pad(change, ((0, 0), (0, 1))))
         is_peak = np.pad((values[:, 1:-1] >= values[:, :-2]) & (values[:, 1:-1] >= values[:, 2:]), ((0, 0), (1, 1)))
-        bound = np.where(is_peak, values + np.maximum(before, after), values)
         top = np.max(values, axis=1)
-        kept = bound >= (top - reach)[:, None]
+        kept = values + is_peak * unseen >= (top - reach)[:, None]
         first = np.maximum(np.argmax(kept, axis=1) - 1, 0)
         last = np.minimum(_SCAN - np.argmax(kept[:, ::-1], axis=1), _SCAN - 1)
-        shrunk = (last - first) < 0.8 * (_SCAN - 1)
         low, high = x[row, first], x[row, last]
-        if not np.any(shrunk):
+        if np.all(last - first > 0.8 * _SCAN):
             break
     return low, high, top

@@ -19,36 +19,19 @@ from dlnmc.laws.semicircle import Semicircle
 
 
 class Row(NamedTuple):
-    """A law of singular values: for which (depth, κ), in words and as a predicate, and how to make it."""
+    """A law of singular values: whether it is that of (depth, κ), and how to make it."""
 
-    where: str
     applies: Callable[[float, float], bool]
     make: Callable[[float, float], SingularValueLaw]
 
 
 ROWS = (
-    Row(
-        "depth 1 with every kappa",
-        lambda N, kappa: N == 1.0,
-        lambda N, kappa: QuarterCircle(2.0 * math.sqrt(kappa)),
-    ),
-    Row(
-        "kappa 0.5 at every depth",
-        lambda N, kappa: kappa == 0.5,
-        lambda N, kappa: QuarterCircle(math.sqrt(2.0)),
-    ),
-    Row(
-        "kappa 1 at every finite depth",
-        lambda N, kappa: kappa == 1.0 and math.isfinite(N),
-        lambda N, kappa: FussCatalan(N),
-    ),
-    Row(
-        "kappa 1 at infinite depth",
-        lambda N, kappa: kappa == 1.0 and math.isinf(N),
-        lambda N, kappa: DykemaHaagerup(),
-    ),
-    Row("kappa below the critical one", has_gap, Gapped),
-    Row("every other kappa", lambda N, kappa: True, HardEdge),
+    Row(lambda N, kappa: N == 1.0, lambda N, kappa: QuarterCircle(2.0 * math.sqrt(kappa))),
+    Row(lambda N, kappa: kappa == 0.5, lambda N, kappa: QuarterCircle(math.sqrt(2.0))),
+    Row(lambda N, kappa: kappa == 1.0 and math.isfinite(N), lambda N, kappa: FussCatalan(N)),
+    Row(lambda N, kappa: kappa == 1.0, lambda N, kappa: DykemaHaagerup()),
+    Row(has_gap, Gapped),
+    Row(lambda N, kappa: True, HardEdge),
 )
 
 

@@ -33,7 +33,7 @@ def scaled(values: Values | float, model: DeepLinearNetwork | Dyson) -> FloatArr
 
 
 def squared(values: Values | float, model: DeepLinearNetwork | Dyson) -> FloatArray:
-    """y = σ²β/d, the variable in which moments and densities of the laws are simple; the shape is kept."""
+    """The variable y = σ²β/d, in which moments and densities of the laws are simple; the shape is kept."""
     return scaled(values, model) ** 2
 
 
@@ -42,13 +42,13 @@ def at_soft_edge(largest: Values | float, law: SoftEdged, width: int) -> FloatAr
 
     The law of one value ends at b like `(A/π) √(b − σ)`, so that d times its mass above b − s (A d)^{−2/3} is
     2s^{3/2}/(3π), as for the eigenvalues −s of Airy's operator (Tracy and Widom 1994). The limit law is
-    `largest(model)`. At finite d the centre is off by terms of order d^{−1/3} (at κ = ½), d^{−2/3} at best.
+    `soft_edge_limit(model)`, approached with corrections of order d^{−1/3} or smaller.
     """
-    b = law.support[1]
-    return (law.edge_constant() * width) ** (2.0 / 3.0) * (np.asarray(largest, dtype=np.float64) - b)
+    unit = math.cbrt(law.edge_constant() * width) ** 2
+    return unit * (np.asarray(largest, dtype=np.float64) - law.support[1])
 
 
-def largest(model: DeepLinearNetwork | Dyson) -> TracyWidom:
+def soft_edge_limit(model: DeepLinearNetwork | Dyson) -> TracyWidom:
     """The law to which `at_soft_edge` leads at equilibrium as d → ∞: Tracy–Widom of the repulsion exponent.
 
     The DLN: exponent 1. Proved at κ = ½ and at depth 1 (Ramírez, Rider and Virág 2011), expected otherwise.

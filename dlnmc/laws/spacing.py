@@ -55,7 +55,7 @@ class SpacingRatioSurmise(Law):
 
     @property
     def _log_norm(self) -> float:
-        """log ∫ sin^β φ dφ = log(B((β+1)/2, ½) / 2)."""
+        """The logarithm of ∫ sin^β φ dφ = B((β+1)/2, ½) / 2."""
         b = self.beta
         return float(gammaln((b + 1.0) / 2.0) - gammaln(b / 2.0 + 1.0)) + 0.5 * math.log(math.pi) - math.log(2.0)
 
@@ -67,7 +67,7 @@ class SpacingRatioSurmise(Law):
         x, w = roots_jacobi(_NODES, 0.0, power)
         phi = np.pi / 4.0 * (1.0 + x)
         smooth = (np.sin(phi) / phi) ** self.beta * (_ratio(phi) / phi) ** k
-        return float(np.sum(w * smooth)) * (math.pi / 4.0) ** (power + 1.0) * math.exp(-self._log_norm)
+        return float(np.sum(w * smooth)) * math.exp((power + 1.0) * math.log(math.pi / 4.0) - self._log_norm)
 
     def _pdf(self, x: FloatArray) -> FloatArray:
         with np.errstate(under="ignore"):
@@ -108,8 +108,7 @@ def _ratio(phi: FloatArray) -> FloatArray:
 def wigner_surmise(beta: float) -> Chi:
     """The law `∝ s^β e^{−bs²}` of mean 1, exact for the spacing of 2×2 matrices (Wigner 1957; Mehta 2004, 1.5).
 
-    It is within 0.01 of the density of unfolded spacings in the bulk of large matrices at β = 1.
-    Raises ValueError unless 0 < β < ∞.
+    In the bulk of large matrices it is an approximation, good to a few percent. Raises ValueError unless 0 < β < ∞.
     """
     n = check_positive("beta", beta) + 1.0
     return Chi(n, math.exp(float(gammaln(n / 2.0) - gammaln((n + 1.0) / 2.0))) / math.sqrt(2.0))

@@ -30,11 +30,11 @@ class TracyWidom(Law):
 
     (Tracy and Widom 1994, 1996). The scale of F_4 is that of Tracy and Widom 1996 and of most tables (mean
     −2.3069); √2 times it is that of Bornemann 2010, and 2^{−1/6} times it is that of β-ensembles in general
-    (Ramírez, Rider and Virág 2011), to which `laws.at_soft_edge` leads: see `laws.largest`.
+    (Ramírez, Rider and Virág 2011), to which `laws.at_soft_edge` leads: see `laws.soft_edge_limit`.
 
     The equation of q is solved as a boundary value problem by Chebyshev integration, so that both tails are
-    right relative to their size. The cdf is within 1e-13 of Fredholm determinants (Bornemann 2010); below −27
-    and above 16, times the scale, probabilities are 0 and 1. Raises ValueError unless β is 1, 2 or 4 and the
+    right relative to their size. The cdf is within 1e-14 of the Fredholm determinants of Bornemann 2010. Below −27 and
+    above 16, times the scale, probabilities are 0 and 1. Raises ValueError unless β is 1, 2 or 4 and the
     scale is positive.
     """
 
@@ -69,7 +69,7 @@ class TracyWidom(Law):
 
     def skewness(self) -> float:
         """E[(X − E[X])³] / var^{3/2}."""
-        return self._central(3) / self._central(2) ** 1.5
+        return self._central(3) / math.sqrt(self._central(2) ** 3)
 
     def kurtosis(self) -> float:
         """The excess kurtosis E[(X − E[X])⁴] / var² − 3."""

@@ -24,19 +24,20 @@ _FARTHEST = 1e5  # eigenvalues are looked for this far from 0, and from each oth
 class Two:
     """Two values s_1 > s_2 at equilibrium, not scaled: the exact laws of both, and expectations of any function.
 
-    By two rules of quadrature, one per member. `exponents`: P(s_k ≤ s) ~ s^exponent as s → 0, for singular values
-    s = e^z; None: eigenvalues, s = z.
+    By two rules of quadrature, one per member. Means, variances and cdfs are usually good to 1e-13; what limits them
+    is the rounding of energies large against the temperature κ/β.
+    `exponents`: P(s_k ≤ s) ~ s^exponent as s → 0, for singular values s = e^z; None for eigenvalues s = z.
     """
 
     pair: Pair
     exponents: tuple[float, float] | None
 
-    @property
+    @cached_property
     def largest(self) -> Marginal:
         """The law of s_1."""
         return self._marginal(1)
 
-    @property
+    @cached_property
     def smallest(self) -> Marginal:
         """The law of s_2."""
         return self._marginal(2)
@@ -57,47 +58,52 @@ class Two:
 
         It is what the two rules disagree by, or what half as many nodes in each direction change if that is more.
         """
-        return self._quadrature[2]
+        return self._quadrature[1]
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], FloatArray]) -> float:
         """E[function(s_1, s_2)], the function being given two arrays of one shape.
 
-        Smooth functions of the logarithms of singular values, and of eigenvalues, converge like the means. Where s_2
+        Smooth functions of eigenvalues, and of the logarithms of singular values, converge like the means. Where s_2
         underflows the function is given 0.
         """
-        return self._expectation(self._quadrature[1], function)
+        rule = self._quadrature[0][1]
+        return float(np.sum(rule.weight * function(*self._values(rule))))
 
-    def _expectation(self, rule: Rule, function: Callable[[FloatArray, FloatArray], FloatArray]) -> float:
+    def _values(self, rule: Rule) -> tuple[FloatArray, FloatArray]:
         if self.exponents is None:
-            return rule.expectation(function)
+            return rule.z_1, rule.z_2
         with np.errstate(under="ignore"):
-            return rule.expectation(lambda z_1, z_2: function(np.exp(z_1), np.exp(z_2)))
+            return np.exp(rule.z_1), np.exp(rule.z_2)
 
     @cached_property
-    def _quadrature(self) -> tuple[Rule, Rule, float]:
+    def _quadrature(self) -> tuple[tuple[Rule, Rule], float]:
         """The rules for both members and their error, with as many nodes as it takes."""
         rows, columns = _ROWS, _COLUMNS
         for _ in range(_DOUBLINGS):
             rules = self.pair.rule(1, rows, columns), self.pair.rule(2, rows, columns)
-            found = np.array([self._summary(rule) for rule in (*rules, *(rule.coarse() for rule in rules))])
-            error = float(np.max(np.ptp(found[:, :4], axis=0) / found[0, 4:]))
+            found, sizes = zip(
+                *(self._summary(rule) for rule in (*rules, *(rule.coarse() for rule in rules))), strict=True
+            )
+            error = float(np.max(np.ptp(found, axis=0) / sizes[0]))
             if error < _TOLERANCE:
                 break
             rows, columns = 2 * rows - 1, 2 * columns - 1
-        return *rules, error
+        return rules, error
 
-    def _summary(self, rule: Rule) -> list[float]:
-        """Means, variances, and what errors of these are relative to: E|s|, variances."""
-        mean = [self._expectation(rule, lambda *s, k=k: s[k]) for k in (0, 1)]
-        size = [self._expectation(rule, lambda *s, k=k: np.abs(s[k])) for k in (0, 1)]
-        variance = [self._expectation(rule, lambda *s, k=k: (s[k] - mean[k]) ** 2) for k in (0, 1)]
-        return [*mean, *variance, *size, *variance]
+    def _summary(self, rule: Rule) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of both values, and what their errors are relative to."""
+        found, sizes = [], []
+        for s in self._values(rule):
+            mean = np.sum(rule.weight * s)
+            variance = np.sum(rule.weight * (s - mean) ** 2)
+            found += [mean, variance]
+            sizes += [np.sum(rule.weight * np.abs(s)), variance]
+        return np.array(found), np.array(sizes)
 
     def _marginal(self, member: Member) -> Marginal:
-        rule = self._quadrature[member - 1]
+        rule = self._quadrature[0][member - 1]
         exponent = self.exponents[member - 1] if self.exponents else 0.0
-        weight = np.sum(rule.weight, axis=1)
-        return Marginal(self.pair.stretch, rule.t, weight, self.exponents is not None, exponent)
+        return Marginal(self.pair.stretch, rule.t, np.sum(rule.weight, axis=1), self.exponents is not None, exponent)
 
 
 def two(model: DeepLinearNetwork | Dyson) -> Two:
@@ -105,9 +111,9 @@ def two(model: DeepLinearNetwork | Dyson) -> Two:
 
     With x = λ², y = σ² = λ^{2N}, z = log σ and c = 1/(2κ), the density is
 
-        |y_1 − y_2|^c |x_1 − x_2|^{1−c} e^{−2cβE} in λ,   |y_1 − y_2|^c |z_1 − z_2|^{1−c} e^{−2cβE} in z at infinite depth,
-
-    and for Dyson's x it is |x_1 − x_2|^{2/κ} e^{−(β/κ)V}.
+        |y_1 − y_2|^c |x_1 − x_2|^{1−c} e^{−2cβE}  in λ,
+        |y_1 − y_2|^c |z_1 − z_2|^{1−c} e^{−2cβE}  in z at infinite depth (κ < ¼),
+        |x_1 − x_2|^{2/κ} e^{−(β/κ)V}              in the eigenvalues x of Dyson Brownian motion.
 
     The model has `depth`, `width` or `size`, `beta`, `kappa`, and unless its energy is quadratic `potential(s)`, v of
     an array. Raises ValueError for another width or size, for energy none, and where there is no equilibrium.
@@ -150,7 +156,7 @@ def _of_dyson(model: Dyson) -> Two:
 def _mode(log_density: Callable[[FloatArray], FloatArray], farthest: float) -> tuple[float, float]:
     """The mode of a density on the line, and its width."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        low, high, _ = zoom(log_density, -farthest, farthest, reach=0.5)
+        low, high, _ = zoom(log_density, np.array([-farthest]), np.array([farthest]), reach=0.5)
     return float(low[0] + high[0]) / 2.0, float(high[0] - low[0]) / 2.0
 
 

@@ -24,9 +24,10 @@ residue at s = −1,
     M(s) = y_max^s √R(0) Γ(s+½) / (√π Γ(s+2)) e^{−r(s)},   y_max = 4κ √R(0) e^{r(1)},   so that M(1) = κ R(0).
 
 The singularities of M are the zeros −p of R with Re s < 0, where c₂ = cos(πp) sin(πNp) / sin(π(N−1)p). The smallest p
-is the exponent of the hard edge, P(σ² < y) ~ y^p. It is real, and the law positive, for κ ≥ `critical_kappa`. Below,
-a pair of zeros becomes complex or a residue negative, the density would be negative near 0, and the support has a gap
-there instead: see `dlnmc.laws.gapped`. At infinite depth tan πNs → ±i for ±Im s > 0, and M has a cut up to s = 0.
+is the exponent of the hard edge, P(σ² < y) ~ y^p. For κ not less than `critical_kappa` it is real, and the law positive
+(seen numerically). Below, a pair of zeros is complex or a residue negative, the density would be negative near 0, and
+the support has a gap there instead: see `dlnmc.laws.gapped`. At infinite depth tan πNs → ±i for ±Im s > 0, and M has a
+cut up to s = 0.
 (Method: Noble 1958, Methods based on the Wiener-Hopf technique.)
 """
 
@@ -75,10 +76,11 @@ def critical_kappa(depth: float) -> float:
     N = check_depth(depth)
     if N >= 2.0:
         return 0.5
-    return 0.0 if N == 1.0 else 0.5 / (1.0 - _minus_c2(N, turning_point(N)))
+    return 0.0 if N == 1.0 else 0.5 / (1.0 - _c2_of_zero(N, turning_point(N)))
 
 
-def _minus_c2(N: float, x: float) -> float:
+def _c2_of_zero(N: float, x: float) -> float:
+    """The c₂ for which R(−x) = 0."""
     return math.sin(math.pi * (0.5 - x)) * math.sin(math.pi * N * x) / math.sin(math.pi * (N - 1.0) * x)
 
 
@@ -89,7 +91,7 @@ def turning_point(N: float) -> float:
         return 0.5
     span = 1.0 / N - 0.5
     found = minimize_scalar(
-        lambda u: _minus_c2(N, 0.5 + span * u), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-10}
+        lambda u: _c2_of_zero(N, 0.5 + span * u), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-10}
     )
     return 0.5 + span * float(found.x)
 

@@ -52,7 +52,7 @@ def finite_paths(values: ArrayLike, least: int = 1) -> Floats:
     kept = _finite(array)
     if np.sum(kept) < least:
         raise InvalidValue(f"{np.sum(kept)} of {len(array)} paths are finite: at least {least} must be")
-    return array if kept.all() else array[kept]
+    return np.ascontiguousarray(array if kept.all() else array[kept])
 
 
 def check_probability(name: str, value: float) -> float:

@@ -20,7 +20,7 @@ GROUPS = 256  # of paths, at most
 RESAMPLES = 1000
 SIGNIFICANT = 5.0  # standard errors of every difference of levels from which on the observed order is taken
 CONTRADICTION = 3.0  # standard errors between the finest difference and the assumed order, likewise
-ORDERS = np.linspace(0.5, 3.0, 251)
+ORDERS = np.linspace(0.5, 3.0, 501)
 
 
 class Extrapolation(NamedTuple):

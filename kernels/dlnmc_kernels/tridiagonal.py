@@ -17,7 +17,7 @@ from dlnmc_kernels.ordering import sort
 State = tuple[Lane, Lane, Lane, Lane, Lane, Lane, Lane]
 
 TINY = 1e-290  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
-TOLERANCE = 2.0**-56  # for the relative change of an eigenvalue when its row is split off
+TOLERANCE = 2.0**-56  # for the relative change of any eigenvalue when a row is split off
 BELOW = 1.0 - 2.0**-30  # a shift stays below its bound by more than the bound's rounding errors
 STEPS_PER_ROW, MORE_STEPS = 200, 1000  # at most; about 3 for random matrices, 40 for thousands of rows with zeros
 LAST, BOTTOM, VALUE, SPLIT = 0, 1, 2, 3  # rows of the notes
@@ -123,7 +123,7 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
     notes : (NOTES, 8)
         Scratch.
     values : (size, 8)
-        The result; NaN where a matrix is not finite, or in case that the steps do not converge.
+        The result; all NaN where a matrix is not finite, or in case that the steps do not converge.
     """
     size = len(values)
     zero, one = splat(0.0), splat(1.0)
@@ -144,18 +144,22 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
         rows_above = lower_bound(last, j1, j2, j3)
         j1, j2, j3, _, _, _ = add_traces(1.0 / bottom, d1, d2, d3, j1, j2, j3)
         # In BBᵀ the last row is coupled by √(q e). Without it eigenvalues move by that, or q e over their distance.
-        value = moved + (rest + bottom)
-        allowed = value * TOLERANCE
+        allowed = (moved + minimum(bottom, rows_above)) * TOLERANCE
         moves = absolute(bottom * coupling) > allowed * maximum(rows_above - bottom, allowed)
         split = ~(moves & (last > 0.0))
         shift = select(split, rows_above, lower_bound(last + 1.0, j1, j2, j3))
         kept = select(split, coupling, zero)  # BBᵀ without its last row still has that e in the row above
         store(notes, BOTTOM, bottom)
-        store(notes, VALUE, value)
+        store(notes, VALUE, moved + (rest + bottom))
         store(notes, SPLIT, select(split, one, zero))
         lowest, highest = split_off(q, notes, values)
         steps += 1
-    sort(values)
+    missing = zero
+    for i in range(size):
+        missing = missing + load(values, i) * 0.0
+    sort(values)  # which may lose a NaN
+    for i in range(size):
+        store(values, i, load(values, i) + missing)
     return steps
 
 

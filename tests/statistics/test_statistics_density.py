@@ -90,10 +90,10 @@ def test_the_histogram_of_a_run_is_understood(network_tree):
 
 @pytest.mark.parametrize("make", [rigid, independent, equal])
 def test_the_error_is_the_spread_over_repetitions(make, rng):
-    """Of 1,500 repetitions with 64 paths: their spread is known to 1.8 %, the mean of 40 errors (64 paths: 9 %) to 1.4 %.
+    """The spread of 1,500 repetitions with 64 paths is known to 1.8 %, the mean of 40 errors (64 paths: 9 %) to 1.4 %.
 
-    Five standard errors of the ratio (6e-7, in each of 8 bins) are 12 %. Independent values would have twice or half the
-    error of those that are equal or repel, the control.
+    Five standard errors of the ratio (6e-7, in each of 8 bins) are 12 %. Independent values would have twice or half
+    the error of those that are equal or repel, the control.
     """
     chance, edges = rng(), np.linspace(-2.0, 2.0, 9)
     repeated = [np.histogram(make(chance, 64), edges)[0] / (64 * EACH) for _ in range(1500)]
@@ -107,15 +107,15 @@ def test_the_error_is_the_spread_over_repetitions(make, rng):
 
 @pytest.mark.parametrize("make", [rigid, independent, equal])
 def test_the_simultaneous_band_covers_the_law_in_all_bins(make, rng):
-    """160 repetitions, 12 bins: coverage is at least that of the binomial law at 0.95 up to the false-alarm rate 1e-6.
+    """100 repetitions, 12 bins: coverage is at least that of the binomial law at 0.95 up to the false-alarm rate 1e-6.
 
     The pointwise band, the control, covers all bins in half of the repetitions, and fails.
     """
-    chance, edges, repetitions = rng(), np.linspace(-2.0, 2.0, 13), 160
+    chance, edges, repetitions = rng(), np.linspace(-2.0, 2.0, 13), 100
     expected = np.diff(LAW.cdf(edges)) / np.diff(edges)
     simultaneous = pointwise = each = 0
     for _ in range(repetitions):
-        found = density(make(chance, 50), edges)
+        found = density(make(chance, 200), edges)
         simultaneous += bool(against(found, LAW).agrees)
         inside = (found.pointwise_low.values <= expected) & (expected <= found.pointwise_high.values)
         pointwise += inside.all()
