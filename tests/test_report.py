@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ INTERFACE = {
     "edge", "edge_law",
 }  # fmt: skip
 WIDTH = 24
+WORDS = {  # what is held against something, for each depth
+    "paths": "paths failed", "stationarity": "early and late halves", "law of the trace": "from its Gamma law",
+    "identities": "generator identities", "ks": "Kolmogorov distance", "trace": "of its exact mean",
+    "spacing": "spacing ratio",
+}  # fmt: skip
 LIMITS = [0.022 * 64 / WIDTH, 0.016 * 64 / WIDTH]  # those of width 64: what finite width does is of order 1/d
 NETWORK = {
     "name": "semicircle of width 24",
@@ -117,11 +123,13 @@ def test_dyson_is_scaled_and_held_against_the_semicircle(dyson):
 
 def test_the_text_is_an_aligned_table(network, dyson):
     for tree, first in ((network, "depth"), (dyson, "size")):
-        head, empty, names, rule, *rows = tables.report(tree).splitlines()
+        head, stationary, empty, names, rule, *rows = tables.report(tree).splitlines()
         assert tree.attrs["title"] in head
         assert f"seed {tree.attrs['seed']}" in head
+        assert re.fullmatch(r"stationary: (yes|NO), .*differ by at most \d\.\d\d standard errors .*", stationary)
         assert empty == ""
         assert names.split()[0] == first
+        assert "accepted" in names
         assert len(rows) == 2
         assert {len(line) for line in (names, rule, *rows)} == {len(names)}
         assert set(rule) == {"-", " "}
@@ -129,17 +137,34 @@ def test_the_text_is_an_aligned_table(network, dyson):
         for row, text in zip(found, rows, strict=True):
             assert f"{row['ks']:.4f} ± {row['ks_error']:.4f}" in text
             assert f"{row['trace_ratio']:.4f} ± {row['trace_error']:.4f}" in text
+            assert f"  {row['acceptance']:.3f}  " in text
+
+
+def test_stationarity_comes_first_and_is_that_of_the_worst_member(network):
+    assert tables.report(network).splitlines()[1].startswith("stationary: yes, ")
+    assert all(row["stationary"] for row in studies.rows(network))
+    tree = network.copy(deep=True)
+    data = tree["stationarity"].to_dataset().copy(deep=True)
+    data["z"][1, 2], data["stationary"][1] = -9.87, 0
+    tree["stationarity"].dataset = data
+    line = tables.report(tree).splitlines()[1]
+    assert line.startswith("stationary: NO, early and late halves differ by at most 9.87 standard errors")
+    assert f"({float(data['threshold'][1]):.2f} are allowed)" in line
 
 
 def test_what_is_not_known_is_null_in_json_and_a_dash_in_text(network_tree):
-    model = dlnmc.DeepLinearNetwork(width=3, depth=2.5, beta=3.0, kappa=1.3)  # no samples, no ratios
-    settings = {"paths": 1, "dt": 0.01, "burn_in": 0.1, "duration": 0.1, "keep_samples": False, "threads": 1}
-    tree = dlnmc.equilibrium(model, **settings)
-    (row,) = json.loads(tables.report_json(tree))
-    assert [row[key] for key in ("ks", "ks_error", "spacing_ratio", "trace_error")] == [None] * 4
+    models = [dlnmc.DeepLinearNetwork(width=width, depth=2.5, beta=3.0, kappa=1.3) for width in (3, 6)]
+    settings = {"dt": 0.01, "burn_in": 0.1, "duration": 0.1, "keep_samples": False, "threads": 1}
+    (row,) = json.loads(tables.report_json(dlnmc.equilibrium(models[0], paths=1, **settings)))
+    assert [row[key] for key in ("ks", "ks_error", "spacing_ratio", "trace_error", "stationary")] == [None] * 5
     assert row["trace_ratio"] > 0.0
-    assert "–" in tables.report(tree)
-    assert "nan" not in tables.report(tree)
+    text = tables.report(dlnmc.sweep(models, paths=9, **settings))
+    assert [line.split().count("–") for line in text.splitlines()[-2:]] == [1, 0]  # no ratio of three values
+    assert "nan" not in text
+    assert "KS" not in text  # a column that is empty throughout
+    text = tables.report(dlnmc.equilibrium(models[0], paths=1, **settings))
+    assert "stationary: not known" in text
+    assert "nan" not in text
     assert dlnmc.report(network_tree) == tables.report(network_tree)
     dropped = network_tree.drop_nodes("samples")
     assert studies.rows(dropped)[0]["ks"] is None
@@ -165,8 +190,10 @@ def test_a_sound_result_passes(network, folder, capsys):
     """Trace: four standard errors, beside 0.003 for the step: false alarms below 6e-5 per depth; the seed is fixed."""
     code, lines = check(folder / "network.nc", capsys)
     assert code == 0, lines
-    assert lines[-1] == "8 passed, 0 failed"
+    assert lines[-1] == "14 passed, 0 failed"
     assert all(line.startswith("passed  depth ") for line in lines[:-1])
+    for words in WORDS.values():
+        assert sum(words in line for line in lines) == 2, words
 
 
 def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, capsys):
@@ -181,20 +208,26 @@ def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, ca
     code, lines = check(folder / "hotter.nc", capsys)
     assert code == 3
     failed = [line for line in lines if line.startswith("FAILED")]
-    assert sum("trace" in line and "kappa 1.1" in line for line in failed) == 2
-    assert lines[-1] == f"{8 - len(failed)} passed, {len(failed)} failed"
+    for words in ("of its exact mean", "from its Gamma law", "generator identities"):
+        assert sum(words in line and "kappa 1.1" in line for line in failed) == 2, words
+    assert lines[-1] == f"{14 - len(failed)} passed, {len(failed)} failed"
     assert [row["ks"] for row in studies.rows(hotter)] > [row["ks"] for row in studies.rows(network)]
+
+
+DAMAGES = {  # group, variable, what is done to it, what is said to fail
+    "status": ("sampler", "status", lambda v: np.where(np.arange(len(v)) == 7, 1, v), {"paths"}),
+    "states": ("samples", "singular_values", lambda v: v * 1.2, {"ks", "law of the trace", "identities"}),
+    "largest": ("samples", "singular_values", lambda v: v * np.where(np.arange(WIDTH) < 1, 1.1, 1.0), {"identities"}),
+    "means": ("moments", "trace", lambda v: v * 1.03, {"trace"}),
+    "ratios": ("spacing", "ratio_middle", lambda v: v * 1.06, {"spacing"}),
+    "verdict": ("stationarity", "stationary", lambda v: 0 * v, {"stationarity"}),
+}
 
 
 def damaged(tree, what):
     """A copy of a result in which one thing is wrong at depth 2."""
     tree = tree.copy(deep=True)
-    group, name, change = {
-        "paths failed": ("sampler", "status", lambda values: np.where(np.arange(len(values)) == 7, 1, values)),
-        "Kolmogorov distance": ("samples", "singular_values", lambda values: values * 1.2),
-        "trace": ("moments", "trace", lambda values: values * 1.03),
-        "spacing ratio": ("spacing", "ratio_middle", lambda values: values * 1.06),
-    }[what]
+    group, name, change, _ = DAMAGES[what]
     data = tree[group].to_dataset()
     values = data[name].to_numpy().copy()
     at = data[name].dims.index("depth")
@@ -204,17 +237,32 @@ def damaged(tree, what):
     return tree
 
 
-@pytest.mark.parametrize("what", ["paths failed", "Kolmogorov distance", "trace", "spacing ratio"])
+@pytest.mark.parametrize("what", DAMAGES)
 def test_what_is_wrong_is_named_and_nothing_else(what, network, tmp_path, capsys):
     dlnmc.save(damaged(network, what), tmp_path / "wrong.nc")
     code, lines = check(tmp_path / "wrong.nc", capsys)
     assert code == 3
-    (failed,) = [line for line in lines if line.startswith("FAILED")]
-    assert what in failed
-    assert "depth 2," in failed
-    assert lines[-1] == "7 passed, 1 failed"
-    if what == "paths failed":
-        assert "1 of 768 paths" in failed
+    failed = [line for line in lines if line.startswith("FAILED")]
+    assert {key for key, words in WORDS.items() if any(words in line for line in failed)} == DAMAGES[what][3]
+    assert len(failed) == len(DAMAGES[what][3])
+    assert all("depth 2," in line for line in failed)
+    assert lines[-1] == f"{14 - len(failed)} passed, {len(failed)} failed"
+    if what == "status":
+        assert "1 of 768 paths" in failed[0]
+
+
+def test_every_member_of_any_sweep_is_checked_by_its_own_states(tmp_path):
+    """Also of one in β or in the clock: what is wrong with one is not said of another."""
+    tree = dlnmc.study(changed(DYSON, run={"burn_in": 8.0}), tmp_path / "a.nc", threads=2, progress=False)
+    assert [holds for _, holds in studies.verdicts(tree)] == [True] * 10
+    for index in (0, 1):
+        wrong = tree.copy(deep=True)
+        data = wrong["samples"].to_dataset().copy(deep=True)
+        data["eigenvalues"][index] *= 1.5
+        wrong["samples"].dataset = data
+        failed = [text for text, holds in studies.verdicts(wrong) if not holds]
+        assert len(failed) == 2
+        assert all(f"beta {(3, 12)[index]}," in text for text in failed)
 
 
 def test_numbers_that_are_nan_do_not_pass(network):
@@ -227,6 +275,20 @@ def test_numbers_that_are_nan_do_not_pass(network):
         assert all(what in text for text in failed)
 
 
+def test_without_kept_states_the_rest_is_checked(network):
+    found = studies.verdicts(dropped_limits(network.drop_nodes("samples")))
+    assert len(found) == 8
+    assert all(holds for _, holds in found)
+
+
+def dropped_limits(tree):
+    """The result with a study that sets no limit on distances: they are of states."""
+    config = json.loads(tree.attrs["config"])
+    del config["study"]["ks"]
+    tree.attrs = tree.attrs | {"config": json.dumps(config)}
+    return tree
+
+
 def test_limits_belong_to_the_members_in_the_order_of_the_study_file(tmp_path):
     """`ks = [a, b]` beside `depth = [2, 1]`: a is for depth 2."""
     study = {
@@ -235,8 +297,9 @@ def test_limits_belong_to_the_members_in_the_order_of_the_study_file(tmp_path):
         "study": {"ks": [1.0, 1e-9], "trace": 9.0},
     }
     verdicts = studies.verdicts(dlnmc.study(study, tmp_path / "a.nc", threads=1, progress=False))
-    (failed,) = [text for text, holds in verdicts if not holds]
+    (failed,) = [text for text, holds in verdicts if not holds and "Kolmogorov" in text]
     assert failed.startswith("depth 1,")
+    assert [text[:7] for text, _ in verdicts] == ["depth 2"] * 6 + ["depth 1"] * 6
 
 
 def test_a_result_with_a_broken_configuration_is_refused_in_one_line(network, refused):

@@ -327,7 +327,7 @@ def test_finished_chunks_are_used_and_those_of_other_settings_refused(tiny, tmp_
 
 
 def test_a_path_that_fails_stops_the_study(tiny, tmp_path, refused):
-    changes = ["dt=10.0", "duration=1000.0", "depth=4.0"]
+    changes = ["dt=10.0", "duration=1000.0", "depth=4.0", "scheme=euler_maruyama"]
     refused(lambda: tiny(*changes), "non-finite", "dt = 10", error=dlnmc.RunFailed)
     assert not (tmp_path / "out.nc").exists()
 
@@ -336,7 +336,7 @@ def test_a_path_that_fails_stops_the_study(tiny, tmp_path, refused):
 
 LONG = {  # a few seconds on one thread, 32 chunks
     "model": {"width": 16, "depth": [1.0, 2.0], "beta": 16.0},
-    "run": {"paths": 1024, "dt": 2e-3, "burn_in": 1.0, "duration": 2.0},
+    "run": {"paths": 1024, "dt": 2e-3, "burn_in": 1.0, "duration": 2.0, "scheme": "leimkuhler_matthews"},
 }
 STARTER = (  # a shell in the background ignores SIGINT, and its children with it
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"

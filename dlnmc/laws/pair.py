@@ -185,22 +185,21 @@ class Marginal(Law):
         return values, spline, spline.derivative()
 
     def _log_odds_at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """ℓ and dℓ/dx."""
+        """ℓ and dℓ/dz."""
         _, spline, slope = self._log_odds
         z = np.log(x) if self.is_logarithm else x
         with np.errstate(over="ignore"):
             t = np.clip(self.stretch.t(z), self.t[0], self.t[-1])
-        slope_in_z = slope(t) * np.exp(-self.stretch.log_slope(t))
-        if self.exponent:
-            slope_in_z = np.where(t > self.t[0], slope_in_z, self.exponent)
-        with np.errstate(over="ignore"):
-            odds = spline(t) + slope_in_z * (z - self.stretch.z(t))
-        return odds, slope_in_z / x if self.is_logarithm else slope_in_z
+            slope_in_z = slope(t) * np.exp(-self.stretch.log_slope(t))
+            if self.exponent:
+                slope_in_z = np.where(t > self.t[0], slope_in_z, self.exponent)
+            return spline(t) + slope_in_z * (z - self.stretch.z(t)), slope_in_z
 
     def _pdf(self, x: FloatArray) -> FloatArray:
         odds, slope = self._log_odds_at(x)
-        with np.errstate(under="ignore"):
-            return expit(odds) * expit(-odds) * slope
+        with np.errstate(under="ignore", over="ignore"):
+            density = expit(odds) * expit(-odds) * slope
+            return density / x if self.is_logarithm else density
 
     def _cdf(self, x: FloatArray) -> FloatArray:
         return np.asarray(expit(self._log_odds_at(x)[0]), dtype=np.float64)

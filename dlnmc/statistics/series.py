@@ -80,10 +80,10 @@ def autocorrelation(series: ArrayLike) -> Floats:
 def autocorrelation_time(series: ArrayLike) -> Estimate:
     """The integrated autocorrelation time `τ = 1 + 2 Σ_{k ≤ M} ρ_k` of series (path, time), in units of its interval.
 
-    M is the smallest with M ≥ 5 τ(M) (Sokal 1997, Monte Carlo methods in statistical mechanics); `autocorrelation` says
-    how ρ is estimated. The error is a jackknife over up to 64 groups of paths at the same M, NaN for one path. A series
-    shorter than 5 τ has the value at its longest lag and an infinite error.
-    Paths that failed are left out. Raises InvalidValue for an array that is not (path, time).
+    M is the smallest with M ≥ 5 τ(M) (Sokal 1997, Monte Carlo methods in statistical mechanics), and at least 5, for
+    series that alternate; `autocorrelation` says how ρ is estimated. The error is a jackknife over up to 64 groups of
+    paths at the same M, NaN for one path. A series shorter than 5 τ has the value at its longest lag and an infinite
+    error. Paths that failed are left out. Raises InvalidValue for an array that is not (path, time).
     """
     paths = _series(series)
     groups = groups_of(len(paths), GROUPS)
@@ -91,7 +91,7 @@ def autocorrelation_time(series: ArrayLike) -> Estimate:
     by_group = _autocovariances(paths, groups)
     total = sizes @ by_group
     times = 2.0 * np.cumsum(total / total[0]) - 1.0
-    long_enough = np.arange(len(times)) >= WINDOW * times
+    long_enough = np.arange(len(times)) >= WINDOW * np.maximum(times, 1.0)
     if not long_enough.any():
         return Estimate(float(times[-1]), np.inf)
     M = int(np.argmax(long_enough))

@@ -18,7 +18,7 @@ State = tuple[Lane, Lane, Lane, Lane, Lane, Lane, Lane]
 
 TINY = 1e-290  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
 TOLERANCE = 2.0**-56  # for the relative change of any eigenvalue when a row is split off
-BELOW = 1.0 - 2.0**-30  # a shift stays below its bound by more than the bound's rounding errors
+ABOVE, BELOW = 1.0 + 2.0**-40, 1.0 - 2.0**-30  # factors beyond the rounding errors of a trace, and of a bound
 STEPS_PER_ROW, MORE_STEPS = 200, 1000  # at most; about 3 for random matrices, 40 for thousands of rows with zeros
 LAST, BOTTOM, VALUE, SPLIT = 0, 1, 2, 3  # rows of the notes
 NOTES = 4
@@ -83,7 +83,7 @@ def lower_bound(count: Lane, j1: Lane, j2: Lane, j3: Lane) -> Lane:
 
     Laguerre's bound from the first two, and from there, where it leads up, two of Newton's steps to j3^{-1/3}.
     """
-    spread = maximum(splat(0.0), (count - 1.0) * (count * j2 - j1 * j1))  # NaN stays NaN
+    spread = maximum(splat(0.0), (count - 1.0) * (count * (j2 * ABOVE) - j1 * j1))  # NaN stays NaN
     bound = count / (j1 + sqrt(spread))
     for _ in range(2):
         bound = maximum(bound * ((4.0 - j3 * bound * bound * bound) * (1.0 / 3.0)), bound)

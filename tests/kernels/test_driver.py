@@ -6,73 +6,37 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_tools import follow, in_another_process, sized
+from kernel_tools import Run, assert_same, follow, in_another_process, normals_of_steps, sized, starts
 
 from dlnmc_kernels import jit
-from dlnmc_kernels.driver import normals, run
 from dlnmc_kernels.dyson import Dyson
 from dlnmc_kernels.energies import Quadratic
-from dlnmc_kernels.jit import JIT_DISABLED, device
+from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
 from dlnmc_kernels.lanes import WIDTH
-from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
-from dlnmc_kernels.ordering import ABSENT, ALIVE, CROSSINGS, SIGN_CHANGES, STATUS, TALLY, TAMED, accept, sort
-from dlnmc_kernels.philox import DYNAMICS
-from dlnmc_kernels.schemes import EulerMaruyama, LeimkuhlerMatthews, Milstein
-from dlnmc_kernels.singular_values import Lambda, Sigma
+from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, measure
+from dlnmc_kernels.ordering import (
+    ABSENT,
+    ACCEPTED,
+    ALIVE,
+    CROSSINGS,
+    SIGN_CHANGES,
+    STATUS,
+    TALLY,
+    TAMED,
+    accept,
+    sort,
+)
+from dlnmc_kernels.philox import DYNAMICS, PILOT
+from dlnmc_kernels.schemes import EulerMaruyama, LeimkuhlerMatthews, MetropolisAdjusted, Milstein
+from dlnmc_kernels.singular_values import Lambda, LogSigma, Sigma
 
-KEY = np.uint64(77)
-LOW, BINS_PER_UNIT, BINS = 0.25, 8.0, 10  # small on purpose: both underflow and overflow are filled
 DEEP_NETWORK = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), LeimkuhlerMatthews()
 DYSON = Dyson(5.0, 1.0, Quadratic(1.0)), EulerMaruyama()
-CASES = pytest.mark.parametrize(("model", "scheme"), [DEEP_NETWORK, DYSON], ids=["lambda", "dyson"])
-
-
-class Run:
-    """The arrays of a whole run, and calls of the driver for parts of it."""
-
-    def __init__(self, model, scheme, start, first_step=0, last_step=30, every=7, dt=0.02):
-        """start: (block, component, 8)."""
-        self.model, self.scheme, self.dt = model, scheme, dt
-        blocks, size, _ = start.shape
-        self.first_step, self.last_step = first_step, last_step
-        self.events = np.arange(first_step, last_step + 1, every)
-        self.draws = np.arange(len(self.events))
-        self.x = start.copy()
-        self.tally = np.zeros((blocks, TALLY, WIDTH))
-        self.tally[:, STATUS] = ALIVE
-        self.sums = np.zeros((blocks, SUMS, WIDTH))
-        self.counts = np.zeros((blocks, BINS + 2), np.int64)
-        self.samples = np.full((blocks, len(self.events), size, WIDTH), np.nan)
-
-    def arrays(self):
-        return self.x, self.tally, self.sums, self.counts, self.samples
-
-    def go(self, from_step=None, to_step=None, blocks=slice(None)):
-        first_block = range(len(self.x))[blocks][0]
-        from_step = self.first_step if from_step is None else from_step
-        to_step = self.last_step + 1 if to_step is None else to_step
-        steps = self.first_step, from_step, to_step, self.last_step
-        arrays = [a[blocks] for a in self.arrays()]
-        with np.errstate(all="ignore"):  # overflow is what some of these tests are about
-            run(
-                *(self.model, self.scheme, KEY, self.dt, first_block, *steps),
-                *(self.events, self.draws, LOW, BINS_PER_UNIT, *arrays),
-            )
-        return self
-
-
-def starts(blocks=3, size=5):
-    return np.sort(np.random.default_rng(11).uniform(0.2, 1.8, (blocks, size, WIDTH)), axis=1)
-
-
-def assert_same(one, other):
-    for a, b in zip(one.arrays(), other.arrays(), strict=True):
-        assert np.array_equal(a, b)
-
-
-def assert_same_in(lanes, one, other):
-    for name in ("x", "tally", "sums", "samples"):
-        assert np.array_equal(getattr(one, name)[..., lanes], getattr(other, name)[..., lanes])
+ADJUSTED = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), MetropolisAdjusted(1)
+LEAPING = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), MetropolisAdjusted(3)
+CASES = pytest.mark.parametrize(
+    ("model", "scheme"), [DEEP_NETWORK, DYSON, ADJUSTED, LEAPING], ids=["lambda", "dyson", "adjusted", "leaping"]
+)
 
 
 # --- cutting ------------------------------------------------------------------------------------------------
