@@ -9,10 +9,13 @@ import mpmath
 import numpy as np
 
 from dlnmc_kernels.dispatch import drift, log_density, step
+from dlnmc_kernels.driver import Results, Schedule, State, normals, run
 from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
 from dlnmc_kernels.lanes import WIDTH, load, splat, store
+from dlnmc_kernels.observables import SUMS
 from dlnmc_kernels.ordering import ALIVE, CROSSINGS, SIGN_CHANGES, STATUS, TALLY, TAMED, accept
-from dlnmc_kernels.schemes import SCRATCH
+from dlnmc_kernels.philox import DYNAMICS
+from dlnmc_kernels.schemes import SCRATCH, MetropolisAdjusted, Noise
 
 FALSE_ALARM = 1e-6  # of every statistical test as a whole
 POWER = 0.999  # of every negative control, at least
@@ -156,3 +159,70 @@ def follow(model, scheme, start, normals, merged, duration):
     assert (tally[:, STATUS] == ALIVE).all()
     assert (tally[:, [TAMED, SIGN_CHANGES, CROSSINGS]] == 0.0).all()
     return x
+
+
+# --- runs by the driver ---
+
+KEY = np.uint64(77)
+LOW, BINS_PER_UNIT, BINS = 0.25, 8.0, 10  # small on purpose: both underflow and overflow are filled
+
+
+class Run:
+    """The arrays of a whole run, and calls of the driver for parts of it."""
+
+    def __init__(
+        self, model, scheme, start, first_step=0, last_step=30, every=7, dt=0.02, stream=DYNAMICS, refinement=1
+    ):
+        """start: (block, component, 8). Observations fill two histograms in turn, and the later half the late sums."""
+        self.model, self.scheme, self.dt, self.noise = model, scheme, dt, Noise(KEY, stream, refinement)
+        blocks, size, _ = start.shape
+        self.first_step, self.last_step = first_step, last_step
+        self.events = np.arange(first_step, last_step + 1, every)
+        self.draws = np.arange(len(self.events))
+        self.slots = self.draws % 2
+        self.halves = (2 * self.draws >= len(self.draws)).astype(np.int64)
+        self.x = start.copy()
+        rows = size + 1 if isinstance(scheme, MetropolisAdjusted) else 0
+        self.memory = np.zeros((blocks, rows, WIDTH))
+        self.tally = fresh_tally(blocks)
+        self.sums = np.zeros((blocks, 2, SUMS, WIDTH))
+        self.squares = np.zeros((blocks, SUMS, WIDTH))
+        self.counts = np.zeros((blocks, 2, BINS + 2), np.int64)
+        self.samples = np.full((blocks, len(self.events), size, WIDTH), np.nan)
+        self.recent = np.zeros((blocks, 0, size, WIDTH))
+
+    def arrays(self):
+        return self.x, self.memory, self.tally, self.sums, self.squares, self.counts, self.samples
+
+    def go(self, from_step=None, to_step=None, blocks=slice(None)):
+        first_block = range(len(self.x))[blocks][0]
+        from_step = self.first_step if from_step is None else from_step
+        to_step = self.last_step + 1 if to_step is None else to_step
+        schedule = Schedule(self.first_step, self.last_step, self.events, self.draws, self.slots, self.halves)
+        state = State(self.x[blocks], self.memory[blocks], self.tally[blocks])
+        sums, squares, counts, samples = self.sums, self.squares, self.counts, self.samples
+        results = Results(*(array[blocks] for array in (sums, squares, counts, samples, self.recent)))
+        with np.errstate(all="ignore"):  # overflow is what some tests are about
+            run(
+                *(self.model, self.scheme, self.noise, self.dt, first_block, from_step, to_step),
+                *(schedule, LOW, BINS_PER_UNIT, state, results),
+            )
+        return self
+
+
+def starts(blocks=3, size=5):
+    """Sorted components of order 1."""
+    return np.sort(np.random.default_rng(11).uniform(0.2, 1.8, (blocks, size, WIDTH)), axis=1)
+
+
+def assert_same(one, other):
+    for a, b in zip(one.arrays(), other.arrays(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def normals_of_steps(steps, blocks, size, stream=DYNAMICS):
+    """The normals of these steps, shape (step, block, component, 8)."""
+    z = np.zeros((len(steps), blocks, size + size % 2, WIDTH))
+    for i, n in enumerate(steps):
+        normals(KEY, stream, 0, n, z[i])
+    return z[:, :, :size]

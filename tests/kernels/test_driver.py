@@ -6,14 +6,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_tools import Run, assert_same, follow, in_another_process, normals_of_steps, sized, starts
+from kernel_tools import (
+    BINS,
+    BINS_PER_UNIT,
+    LOW,
+    Run,
+    assert_same,
+    follow,
+    fresh_tally,
+    in_another_process,
+    normals_of_steps,
+    sized,
+    starts,
+)
 
 from dlnmc_kernels import jit
 from dlnmc_kernels.dyson import Dyson
 from dlnmc_kernels.energies import Quadratic
 from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
 from dlnmc_kernels.lanes import WIDTH
-from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, measure
+from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS, measure
 from dlnmc_kernels.ordering import (
     ABSENT,
     ACCEPTED,
@@ -21,14 +33,13 @@ from dlnmc_kernels.ordering import (
     CROSSINGS,
     SIGN_CHANGES,
     STATUS,
-    TALLY,
     TAMED,
     accept,
     sort,
 )
 from dlnmc_kernels.philox import DYNAMICS, PILOT
 from dlnmc_kernels.schemes import EulerMaruyama, LeimkuhlerMatthews, MetropolisAdjusted, Milstein
-from dlnmc_kernels.singular_values import Lambda, LogSigma, Sigma
+from dlnmc_kernels.singular_values import Lambda, Sigma
 
 DEEP_NETWORK = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), LeimkuhlerMatthews()
 DYSON = Dyson(5.0, 1.0, Quadratic(1.0)), EulerMaruyama()
@@ -37,6 +48,11 @@ LEAPING = Lambda(2.0, 5.0, 1.0, Quadratic(1.0)), MetropolisAdjusted(3)
 CASES = pytest.mark.parametrize(
     ("model", "scheme"), [DEEP_NETWORK, DYSON, ADJUSTED, LEAPING], ids=["lambda", "dyson", "adjusted", "leaping"]
 )
+
+
+def assert_same_in(lanes, one, other):
+    for name in ("x", "tally", "sums", "squares", "samples"):
+        assert np.array_equal(getattr(one, name)[..., lanes], getattr(other, name)[..., lanes])
 
 
 # --- cutting ------------------------------------------------------------------------------------------------
@@ -76,22 +92,42 @@ def test_every_path_has_its_own_noise():
     ("model", "scheme"),
     [
         (Dyson(2.0, 1.0, Quadratic(0.0)), EulerMaruyama()),
-        (Lambda(1.0, 2.0, 1.0, Quadratic(0.0)), LeimkuhlerMatthews()),  # observed in absolute value
+        (Lambda(1.0, 2.0, 1.0, Quadratic(0.0)), LeimkuhlerMatthews()),
+        (Lambda(1.0, 2.0, 1.0, Quadratic(0.0)), MetropolisAdjusted(1)),
+        (Lambda(1.0, 2.0, 1.0, Quadratic(0.0)), MetropolisAdjusted(3)),
     ],
-    ids=["dyson", "lambda"],
+    ids=["dyson", "lambda", "adjusted", "leaping"],
 )
-def test_the_noise_of_step_n_is_the_normals_of_step_n(model, scheme, first_step):
-    # A free particle under the driver is the sum of its normals.
-    start = np.zeros((2, 1, WIDTH))
-    free = Run(model, scheme, start, first_step=first_step, last_step=first_step + 12, every=1).go()
-    z = np.zeros((13, 2, 2, WIDTH))
-    for n in range(13):
-        normals(KEY, DYNAMICS, 0, first_step + n, z[n])
-    increments = z[:, :, 0] * np.sqrt(free.dt)
+@pytest.mark.parametrize("stream", [DYNAMICS, PILOT])
+@pytest.mark.parametrize("refinement", [1, 4])
+def test_the_noise_of_step_n_is_the_normals_of_its_finer_steps(model, scheme, first_step, stream, refinement):
+    # A free particle under the driver is the sum of its normals: of those of steps n·m ... n·m + m − 1 over √m.
+    start, steps = np.zeros((2, 1, WIDTH)), 13
+    free = Run(
+        *(model, scheme, start, first_step, first_step + steps - 1, 1), stream=stream, refinement=refinement
+    ).go()
+    fine = normals_of_steps(range(first_step * refinement, (first_step + steps) * refinement), 2, 1, stream)[:, :, 0]
+    increments = fine.reshape(steps, refinement, 2, WIDTH).sum(axis=1) * np.sqrt(free.dt / refinement)
     expected = np.cumsum(increments, axis=0) - increments
     if isinstance(scheme, LeimkuhlerMatthews):
-        expected = np.abs(expected + 0.5 * (increments - increments[0]))
+        expected = expected + 0.5 * (increments - increments[0])
+    if isinstance(model, Lambda):  # which is observed in absolute value
+        expected = np.abs(expected)
     assert free.samples[:, :, 0].transpose(1, 0, 2) == pytest.approx(expected, abs=1e-14)
+
+
+def test_a_coarse_run_sees_the_brownian_path_of_a_fine_one():
+    # Strong convergence: paths that are m times as coarse stay close to the fine ones, and independent ones do not.
+    start = starts(blocks=2, size=3) + np.array([0.0, 1.5, 3.0])[:, None]
+    finest = Run(*DYSON, start, last_step=512, every=512, dt=0.25 / 512).go().x
+    distances = []
+    for refinement in (2, 8, 32):
+        steps = 512 // refinement
+        coarse = Run(*DYSON, start, last_step=steps, every=steps, dt=0.25 / steps, refinement=refinement).go().x
+        distances.append(np.abs(coarse - finest).mean())
+    assert distances[0] < distances[1] < distances[2] < 0.05
+    other = Run(*DYSON, start, last_step=16, every=16, dt=0.25 / 16).go().x
+    assert np.abs(other - finest).mean() > 0.1
 
 
 # --- what is observed ---------------------------------------------------------------------------------------
@@ -110,18 +146,20 @@ def test_sums_and_counts_are_those_of_the_samples(model, scheme, size):
     result = Run(model, scheme, starts(size=size)).go()
     s = result.samples
     assert np.array_equal(s, np.sort(s, axis=2))
+    edges = np.concatenate([[-np.inf], LOW + np.arange(BINS + 1) / BINS_PER_UNIT, [np.inf]])
     for b in range(len(s)):
-        for m in range(MOMENTS):
-            assert result.sums[b, m] == pytest.approx((s[b] ** (m + 1)).sum(axis=(0, 1)), rel=1e-13)
-        assert result.sums[b, LARGEST] == pytest.approx(s[b, :, -1].sum(axis=0), rel=1e-14)
-        assert result.sums[b, SMALLEST] == pytest.approx(s[b, :, 0].sum(axis=0), rel=1e-13, abs=1e-13)
-        assert result.sums[b, RATIO_ALL] == pytest.approx(spacing_ratio(s[b], 0, size).sum(axis=0), rel=1e-12)
-        quarter = size // 4
-        middle = spacing_ratio(s[b], quarter, size - quarter).sum(axis=0)
-        assert result.sums[b, RATIO_MIDDLE] == pytest.approx(middle, rel=1e-12)
-        edges = np.concatenate([[-np.inf], LOW + np.arange(BINS + 1) / BINS_PER_UNIT, [np.inf]])
-        assert np.array_equal(result.counts[b], np.histogram(s[b], edges)[0])
-    assert (result.counts.sum(axis=0) > 0).all()
+        terms = [(s[b] ** (m + 1)).sum(axis=1) for m in range(MOMENTS)] + [None] * (SUMS - MOMENTS)
+        terms[LARGEST], terms[SMALLEST] = s[b, :, -1], s[b, :, 0]
+        terms[RATIO_ALL] = spacing_ratio(s[b], 0, size)
+        terms[RATIO_MIDDLE] = spacing_ratio(s[b], size // 4, size - size // 4)
+        for row, term in enumerate(terms):
+            for half in (0, 1):
+                of_half = term[result.halves == half].sum(axis=0)
+                assert result.sums[b, half, row] == pytest.approx(of_half, rel=1e-12, abs=1e-13)
+            assert result.squares[b, row] == pytest.approx((term**2).sum(axis=0), rel=1e-12)
+        for slot in (0, 1):
+            assert np.array_equal(result.counts[b, slot], np.histogram(s[b, result.slots == slot], edges)[0])
+    assert (result.counts.sum(axis=(0, 1)) > 0).all()
     assert result.counts.sum() == s.size
 
 
@@ -133,6 +171,35 @@ def test_only_the_wanted_draws_are_kept_but_all_events_are_counted():
     assert np.isnan(some.samples[:, 2:]).all()
     assert np.array_equal(some.counts, every.counts)
     assert np.array_equal(some.sums, every.sums)
+    assert np.array_equal(some.squares, every.squares)
+
+
+def test_only_the_wanted_observations_enter_histograms():
+    every, some = Run(*DYSON, starts()).go(), Run(*DYSON, starts())
+    some.slots = np.array([-1, 1, -1, 1, -1])
+    some.go()
+    assert not some.counts[:, 0].any()
+    assert np.array_equal(some.counts[:, 1], every.counts[:, 1])
+    assert np.array_equal(some.sums, every.sums)
+
+
+def test_several_observations_may_be_due_at_one_step():
+    result = Run(*DYSON, starts())
+    result.events = np.array([0, 7, 7, 7, 30])
+    result.go()
+    assert np.array_equal(result.samples[:, 1], result.samples[:, 2])
+    assert np.array_equal(result.samples[:, 1], result.samples[:, 3])
+    assert result.counts.sum() == result.samples.size
+
+
+def test_recent_observations_are_those_of_the_call():
+    whole, parts = Run(*DYSON, starts()).go(), Run(*DYSON, starts())
+    parts.draws = np.full(5, -1)
+    for from_step, to_step, observed in [(0, 7, [0]), (7, 22, [1, 2, 3]), (22, 28, []), (28, 31, [4])]:
+        parts.recent = np.full((3, len(observed), 5, WIDTH), np.nan)
+        parts.go(from_step, to_step)
+        assert np.array_equal(parts.recent, whole.samples[:, observed])
+    assert np.isnan(parts.samples).all()
 
 
 def test_observing_does_not_disturb_the_paths():
@@ -152,7 +219,7 @@ def test_the_last_step_is_observed_but_not_left():
 @pytest.mark.parametrize("size", [1, 2])
 def test_spacing_ratios_of_fewer_than_three_components_are_zero(size):
     result = Run(*DYSON, starts(size=size)).go()
-    assert (result.sums[:, [RATIO_MIDDLE, RATIO_ALL]] == 0.0).all()
+    assert (result.sums[:, :, [RATIO_MIDDLE, RATIO_ALL]] == 0.0).all()
     assert result.counts.sum() == result.samples.size
 
 
@@ -199,14 +266,27 @@ def test_a_path_that_overflows_is_frozen_noted_and_left_out_and_the_others_go_on
     assert bad.counts[1].sum() == len(bad.events) * size * (WIDTH - 1) + (step + 1) * size
 
 
+@pytest.mark.parametrize("high", [1e200, 1e60])
+def test_an_adjusted_path_refuses_proposals_that_overflow_and_the_others_go_on(high):
+    good, bad = Run(*ADJUSTED, starts()), starts()
+    bad[1, -1, 3] = high
+    bad = Run(*ADJUSTED, bad).go()
+    good.go()
+    assert_same_in(np.delete(np.arange(WIDTH), 3), good, bad)
+    assert np.array_equal(good.x[[0, 2]], bad.x[[0, 2]])
+    assert (bad.tally[:, STATUS] == ALIVE).all()
+    assert (good.tally[:, ACCEPTED] > 0.0).all()
+    assert bad.tally[1, ACCEPTED, 3] == 0.0  # what shows that the path never moved
+    assert np.array_equal(bad.x[1, :4, 3], starts()[1, :4, 3])
+
+
 def state_at_start(result):
     """The scheme's state before the first step, like `result.x` after it."""
     x = result.x.copy()
     if isinstance(result.scheme, LeimkuhlerMatthews):  # half an increment before the value
-        z = np.zeros((len(x), x.shape[1] + 1, WIDTH))
-        normals(KEY, DYNAMICS, 0, 0, z)
+        z = normals_of_steps([0], *x.shape[:2])[0]
         variance = 2.0 * result.model.kappa / (result.model.beta * result.model.depth)
-        x -= 0.5 * np.sqrt(variance * result.dt) * z[:, : x.shape[1]]
+        x -= 0.5 * np.sqrt(variance * result.dt) * z
     return x
 
 
@@ -223,7 +303,7 @@ def test_absent_lanes_never_move_and_never_count(model, scheme):
     assert_same_in(HERE, full, some)
     assert some.x[2][:, GONE] == pytest.approx(before[2][:, GONE], rel=1e-15)
     assert (some.tally[2][STATUS, GONE] == ABSENT).all()
-    assert (some.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS]][:, GONE] == 0.0).all()
+    assert (some.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS, ACCEPTED]][:, GONE] == 0.0).all()
     assert np.array_equal(full.counts[:2], some.counts[:2])
     assert some.counts[2].sum() == some.samples[2][..., HERE].size
 
@@ -237,13 +317,63 @@ def test_absent_and_frozen_lanes_stay_as_they_are_when_out_of_order(model, schem
     before = state_at_start(result)
     result.go()
     assert result.x[2][:, GONE] == pytest.approx(before[2][:, GONE], rel=1e-15)
-    assert (result.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS]][:, GONE] == 0.0).all()
+    assert (result.tally[2][[TAMED, SIGN_CHANGES, CROSSINGS, ACCEPTED]][:, GONE] == 0.0).all()
+
+
+# --- a user's functions -------------------------------------------------------------------------------------
+
+
+@device
+def largest_over_smallest(state):
+    return state[-1] / state[0]
+
+
+@device
+def refuses_nan(state):
+    total = 0.0
+    for s in state:
+        if not np.isfinite(s):
+            raise ValueError("asked for a state that is not finite")
+        total += s
+    return total
+
+
+def measured(function, recent, halves):
+    """(sums, squares) of a function, from zero."""
+    sums, squares = np.zeros((len(recent), 2, WIDTH)), np.zeros((len(recent), WIDTH))
+    measure(function, recent, halves, sums, squares)
+    return sums, squares
+
+
+def test_a_users_function_is_summed_over_early_and_late_observations():
+    result = Run(*DYSON, starts() + 9.0).go()
+    sums, squares = measured(largest_over_smallest, result.samples, result.halves)
+    values = result.samples[:, :, -1] / result.samples[:, :, 0]
+    for half in (0, 1):
+        assert sums[:, half] == pytest.approx(values[:, result.halves == half].sum(axis=1), rel=1e-14)
+    assert squares == pytest.approx((values**2).sum(axis=1), rel=1e-14)
+    measure(largest_over_smallest, result.samples[:, :0], result.halves[:0], sums, squares)
+    assert squares == pytest.approx((values**2).sum(axis=1), rel=1e-14)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_users_function_is_not_asked_about_states_that_are_not_finite(wrong):
+    recent = np.random.default_rng(13).uniform(1.0, 2.0, (2, 3, 4, WIDTH))
+    recent[1, 2, 3, 5] = wrong
+    halves = np.array([0, 0, 1])
+    sums, squares = measured(refuses_nan, recent, halves)
+    expected = recent.sum(axis=2)
+    expected[1, 2, 5] = np.nan
+    assert sums[:, 0] == pytest.approx(expected[:, :2].sum(axis=1))
+    assert sums[:, 1] == pytest.approx(expected[:, 2], nan_ok=True)
+    assert squares == pytest.approx((expected**2).sum(axis=1), nan_ok=True)
+    assert np.isnan(sums).sum() == np.isnan(squares).sum() == 1
 
 
 # --- tallies on hand-made steps -----------------------------------------------------------------------------
 
 
-@device
+@kernel
 def accept_loop(model, x, proposal, dt, tally, n):
     accept(model, x, proposal, dt, tally, n)
 
@@ -253,8 +383,7 @@ def accepted(model, old, new, dt=1e-12, status=ALIVE):
     x = np.array(old)[:, None] * np.ones(WIDTH)
     proposal = x.copy()
     proposal[:, 4] = new
-    tally = np.zeros((TALLY, WIDTH))
-    tally[STATUS] = ALIVE
+    tally = fresh_tally()
     tally[STATUS, 4] = status
     with np.errstate(all="ignore"):
         accept_loop(model, x, proposal, dt, tally, 9)
@@ -295,7 +424,7 @@ def test_crossings_and_sign_changes_are_counted(model, old, new, result, crossin
 def test_lanes_that_are_not_alive_keep_their_state_status_and_tallies(model, old, new, status):
     x, tally = accepted(model, old, new, status=status)
     assert x == old
-    assert tally == [0.0, 0.0, 0.0, status]
+    assert tally == [0.0, 0.0, 0.0, status, 0.0]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -305,7 +434,7 @@ def test_a_proposal_that_is_not_finite_freezes_all_components_and_notes_the_step
         new[k] = wrong
         x, tally = accepted(SIGNED, [0.5, 1.0, 2.0], new)
         assert x == [0.5, 1.0, 2.0]
-        assert tally == [0.0, 0.0, 0.0, 9.0]
+        assert tally == [0.0, 0.0, 0.0, 9.0, 0.0]
 
 
 def test_tamed_pairs_are_counted_once_for_each_pair_of_neighbours():
@@ -316,7 +445,7 @@ def test_tamed_pairs_are_counted_once_for_each_pair_of_neighbours():
     assert accepted(PLAIN, [1.0, 2.0, 3.0], [1.0, 1.11, 1.22], dt)[1][TAMED] == 0.0
 
 
-@device
+@kernel
 def sort_loop(rows):
     sort(rows)
 
@@ -345,7 +474,8 @@ def test_sort_puts_a_long_descending_row_in_order():
 
 def short_cases():
     """What short runs of every coordinate and scheme end with, as plain lists."""
-    results = [Run(*case, starts(blocks=2), last_step=20, dt=0.002).go() for case in (DEEP_NETWORK, DYSON)]
+    cases = DEEP_NETWORK, DYSON, ADJUSTED, LEAPING
+    results = [Run(*case, starts(blocks=2), last_step=20, dt=0.002).go() for case in cases]
     noise = np.random.default_rng(12).standard_normal((2, 20, 3, WIDTH))
     sigma = follow(Sigma(3.0, 1.0, 1.0, Quadratic(1.0)), Milstein(), [0.2, 1.3, 4.0], noise, 2, 0.005)
     return [sigma.tolist(), *(a.tolist() for result in results for a in result.arrays())]

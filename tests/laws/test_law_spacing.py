@@ -102,7 +102,7 @@ def test_mean_spacing_ratios_of_tridiagonal_matrices(beta):
 
 
 def cluster(beta, r):
-    """Dyson's two-level cluster function (Mehta 2004, 6.4, 7.2, 8.6)."""
+    """Dyson's two-level cluster function (Mehta 2004, Random matrices)."""
 
     def s(x):
         return float(np.sinc(x))
