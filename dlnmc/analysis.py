@@ -1,4 +1,4 @@
-"""What a result says: a row of figures with errors, what every equilibrium is held against, and two results compared."""
+"""What a result says: a row of figures with errors, what every equilibrium is held against, two results compared."""
 
 import contextlib
 import math
@@ -71,8 +71,8 @@ def compare(a: xr.Dataset | xr.DataTree, b: xr.Dataset | xr.DataTree) -> xr.Data
     """The differences of two results of independent paths, with errors: of averages, and of the laws of each component.
 
     `a` and `b` are results of `equilibrium`, `exact` or `simulate` (of which the last time counts), each of one model.
-    By `scalar` the answer has `mean_a`, `mean_b`, `difference` (a minus b), their standard errors `…_error` and `z`. Where
-    both kept states and have one width it also has by `component`, ascending, the two-sample Kolmogorov distance
+    By `scalar` the answer has `mean_a`, `mean_b`, `difference` (a minus b), their standard errors `…_error` and `z`.
+    Where both kept states and have one width it also has by `component`, ascending, the two-sample Kolmogorov distance
     `kolmogorov` of the last states, whose `kolmogorov_bound` chance exceeds with probability at most 1e-6 over all
     components. `agrees` says whether all are within their thresholds.
     """
@@ -135,7 +135,7 @@ def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
 
 
 def _biases(member: xr.DataTree, exact: float | None) -> dict[str, Any]:
-    """Bias and extrapolated value of the trace (as ratios to its exact mean) and the spacing ratio on a ladder of dt."""
+    """Bias and extrapolated value of trace (over its exact mean) and spacing ratio on a ladder of steps."""
     ladder = member["extrapolated"].to_dataset()
     names = [str(name) for name in ladder["scalar"].to_numpy()]
     found: dict[str, Any] = {}

@@ -10,9 +10,9 @@ import numpy as np
 from dlnmc.chunks import Chunk, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
 from dlnmc.defaults import completed
+from dlnmc.engine import noise_key
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc.starts import noise_key
 from dlnmc_kernels import driver
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import DYNAMICS
@@ -102,7 +102,7 @@ def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[
             observations=max(1, steps // 64),
         )
     )
-    call, _ = prepared_call(Member(run), Chunk(0, first_block, BLOCKS))
+    call, _, _ = prepared_call(Member(run), Chunk(0, first_block, BLOCKS))
     plan = schedule(run)
     return lambda: call(plan.first_step, plan.last_step)
 

@@ -191,7 +191,7 @@ def prepared_call(
     def call(from_step: int, to_step: int) -> None:
         events = slice(*np.searchsorted(plan.steps, (from_step, to_step)))
         recent = np.zeros((blocks, (events.stop - events.start) if own else 0, size, WIDTH))
-        results = driver.Results(*(arrays[name] for name in ("sums", "squares", "counts", "samples")), recent)
+        results = driver.Results(arrays["sums"], arrays["squares"], arrays["counts"], arrays["samples"], recent)
         first = chunk.first_block
         driver.run(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
         for k, observable in enumerate(member.observables):

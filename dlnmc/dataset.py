@@ -280,7 +280,11 @@ def _stationarity(run: Run, scalars: Sequence[Scalar]) -> xr.Dataset:
     return xr.Dataset(
         {
             "z": ("scalar", z, {"long_name": "late minus early mean over its standard error", "units": "1"}),
-            "threshold": ((), threshold, {"long_name": "the |z| that chance exceeds once in 10,000 runs", "units": "1"}),
+            "threshold": (
+                (),
+                threshold,
+                {"long_name": "the |z| exceeded by chance in 1 of 10,000 runs", "units": "1"},
+            ),
             "stationary": (
                 (),
                 np.int8(verdict),

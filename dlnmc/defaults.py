@@ -64,7 +64,7 @@ def _stiffness(model: Model, s: float) -> float:
     N = model.depth if isinstance(model, DeepLinearNetwork) else 1.0
     whole = [N * m - 1.0 if math.isfinite(N) else float(m) for m in range(1, len(model.powers) + 1)]
     terms = [m * abs(a) * whole[m - 1] * s ** (m - 2.0 / N) for m, a in enumerate(model.powers, 1)]
-    return sum(terms)
+    return float(sum(terms))
 
 
 def time_unit(model: Model) -> float:
@@ -132,14 +132,15 @@ def default_burn_in(model: Model) -> float:
 
 def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:
     """The step and duration with which the mean of the trace has this relative standard error, and no larger bias."""
-    spread = 1.0 / math.sqrt(laws.trace(run.model.changed(energy="quadratic")).shape)  # of one state
+    trace = laws.trace(run.model.changed(energy="quadratic"))
+    spread = math.sqrt(trace.var()) / trace.mean()  # of one state
     samples = (spread / accuracy) ** 2 / run.paths
     dt = default_dt(run.model) * min(1.0, accuracy / (2.0 * BIAS * spread))
     return dt, max(0.25, MEMORY * samples) * time_unit(run.model)
 
 
 def default_scheme(run: Run) -> str:
-    """Of those that serve the run the scheme that gives most independent states in a second; the least biased in time."""
+    """For equilibrium the scheme that gives most independent states in a second; in time the one with least bias."""
     if not state_row(run).additive_noise or run.model.kappa == 0:
         return "milstein"
     return "hmc" if isinstance(run, Equilibrium) and run.model.size <= SMALL else "leimkuhler_matthews"

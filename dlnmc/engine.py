@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnmc.config import Run
+from dlnmc.energies import NoEnergy, Quadratic
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc.energies import NoEnergy, Quadratic
 from dlnmc_kernels import dyson, energies, schemes, singular_values
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ SCHEMES = {
         memory=lambda size: size + 1,
     ),
     "hmc": SchemeRow(
-        lambda run: schemes.MetropolisAdjusted(run.leaps),
+        lambda run: schemes.MetropolisAdjusted(run.leaps or 1),
         needs_additive_noise=True,
         needs_noise=True,
         adjusted=True,

@@ -20,7 +20,7 @@ LARGEST = 1e3  # times the default step: small systems would accept any
 
 
 def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
-    """The run with the time step, and the number of leaps, at which proposals are accepted as often as they should be."""
+    """The run with the step, and number of leaps, at which proposals are accepted as often as they should be."""
     assert run.scheme is not None
     first = default_dt(run.model)
     factor, factors, x, step = 1.0, [], None, 0

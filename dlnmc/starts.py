@@ -44,13 +44,13 @@ def start_levels(run: Run, given: Floats | None, first_block: int, blocks: int) 
     if isinstance(run.model, DysonBrownianMotion):
         return values
     with np.errstate(divide="ignore"):
-        return np.log(values)
+        return np.asarray(np.log(values), dtype=np.float64)
 
 
 def _levels(model: Model, law: laws.Law, probability: Floats, unit: float) -> Floats:
     """Levels at quantiles of a law in units of `unit`."""
     if isinstance(law, laws.SingularValueLaw):
-        return np.asarray(law.log_ppf(probability)) + np.log(unit)
+        return np.asarray(np.asarray(law.log_ppf(probability)) + np.log(unit), dtype=np.float64)
     return np.asarray(law.ppf(probability)) * unit
 
 

@@ -1,31 +1,35 @@
 """Compiling all kernels ahead of time."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from dlnmc.chunks import Chunk, Member, run_chunk
-from dlnmc.config import Run, Simulation
+from dlnmc.config import Equilibrium, Run
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, STATES
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 
-SMALL: dict[type, Model] = {
-    DeepLinearNetwork: DeepLinearNetwork(width=2, depth=2.0, beta=2.0),
-    DysonBrownianMotion: DysonBrownianMotion(size=2, beta=2.0),
-}
-SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "times": (2e-3,)}
+SMALL: tuple[Model, ...] = (  # at depth 1 all coordinates have an equilibrium
+    DeepLinearNetwork(width=2, depth=1.0, beta=2.0),
+    DeepLinearNetwork(width=2, depth=math.inf, beta=2.0, kappa=0.1),
+    DysonBrownianMotion(size=2, beta=2.0),
+)
+SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "burn_in": 0.0, "duration": 2e-3}
 
 
 def runs() -> Iterator[Run]:
     """A tiny run for every state and scheme, and one that starts at 0."""
-    for row in STATES:
-        for name, scheme in SCHEMES.items():
-            if row.additive_noise or not scheme.needs_additive_noise:
-                choice: dict[str, Any] = {"state": row.state, "coordinates": row.coordinates, "scheme": name}
-                yield Simulation(model=SMALL[row.model], **choice, **SHORT)
-    yield Simulation(model=SMALL[DysonBrownianMotion], start="zero", scheme="euler_maruyama", **SHORT)
+    for model in SMALL:
+        for row in STATES:
+            if isinstance(model, row.model) and row.serves(model):
+                for name, scheme in SCHEMES.items():
+                    if row.additive_noise or not scheme.needs_additive_noise:
+                        choice: dict[str, Any] = {"coordinates": row.coordinates, "scheme": name}
+                        yield Equilibrium(model=model, **choice, **SHORT)
+    yield Equilibrium(model=SMALL[-1], start="zero", scheme="euler_maruyama", **SHORT)
 
 
 def warm_up(progress: bool = False) -> int:

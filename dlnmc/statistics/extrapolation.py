@@ -60,6 +60,10 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
         minus its bias a h_0^p (Richardson 1911), the bias at a level its value minus the limit. The errors hold the
         noise of an observed order.
 
+        An observed order clearly below the assumed one means that the coarse steps are too coarse to show it. Then
+        the assumed order is used, with the two finest steps alone, and the errors of limit and bias also hold by how
+        much the observed order would move them.
+
     Raises
     ------
     InvalidValue
@@ -85,8 +89,18 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
         if significant or abs(rest.mean()) > CONTRADICTION * max(float(_error(rest)), floor):
             orders = shown
     limits = means[:, 0] - _amplitude(np.diff(means, axis=1), h, error, orders)
-    biases = tuple(estimate(means[:, level] - limits) for level in range(len(h)))
-    return Extrapolation(estimate(limits), observed, float(orders[0]), biases)
+    doubt = 0.0
+    if observed.value + CONTRADICTION * observed.error < order:
+        finest = np.diff(means[:, :2], axis=1)[:, 0] / (h[1] ** order - 1.0)
+        limits, moved = means[:, 0] - finest, limits[0]
+        orders, doubt = np.full(len(means), order), abs(limits[0] - moved)
+
+    def doubted(row: Floats) -> Estimate:
+        value, noise = estimate(row)
+        return Estimate(value, float(np.hypot(noise, doubt)))
+
+    biases = tuple(doubted(means[:, level] - limits) for level in range(len(h)))
+    return Extrapolation(doubted(limits), observed, float(orders[0]), biases)
 
 
 def _error(values: Floats) -> Floats:

@@ -14,7 +14,7 @@ from dlnmc_kernels.lanes import WIDTH, lane_numbers, load, maximum, splat, sqrt,
 from dlnmc_kernels.philox import fill_normals
 from dlnmc_kernels.tridiagonal import NOTES, eigenvalues, qd_eigenvalues
 
-LOG_SMALLEST = -650.0  # of a square that is represented; a smaller one scales the smallest singular value
+LOG_SMALLEST = -300.0  # of a square that is represented; a smaller one scales the smallest singular value
 
 
 @kernel

@@ -7,7 +7,7 @@ correction vanishes and Milstein is Euler–Maruyama, of strong order 1 away fro
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import begin, drift, draw, log_density, noise, noise_slope, output, rank_key, step
+from dlnmc_kernels.dispatch import begin, draw, drift, log_density, noise, noise_slope, output, rank_key, step
 from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, any_of, load, reciprocal, select, splat, store

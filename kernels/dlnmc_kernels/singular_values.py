@@ -13,7 +13,8 @@ and at infinite depth, with time divided by 1/N (14.6), in z = log σ
 
     dz_k = [ −σ_k v'(σ_k) + y_k r_y/β + (2κ−1) r_z/(2β) ] dt + √(2κ/β) dB_k,   r_z = Σ_l 1/(z_k − z_l).
 
-With c = 1/(2κ) the equilibrium density is p(λ) ∝ Π_{k<l} |y_k−y_l|^c |x_k−x_l|^{1−c} e^{−2cβE}, likewise p(z) with z for x.
+With c = 1/(2κ) the equilibrium density is p(λ) ∝ Π_{k<l} |y_k−y_l|^c |x_k−x_l|^{1−c} e^{−2cβE}, and so is p(z) with z
+for x.
 
 λ and σ are signed: the drift is odd in its own component and even in the others, so that |λ| has the law of the
 process reflected at 0 (and likewise σ). Components are kept in ascending order of their absolute values.

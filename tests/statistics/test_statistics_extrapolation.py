@@ -23,9 +23,9 @@ def ladder(chance, paths, a, p, common, own, steps=STEPS):
 def test_ladders_without_noise_are_extrapolated_exactly(p, steps):
     h = np.array(steps)
     paths = np.linspace(-1.0, 1.0, 50)
-    found = extrapolate((2.0 - 3.0 * h**p)[:, None] + paths, h, order=1.3)
+    found = extrapolate((2.0 - 3.0 * h**p)[:, None] + paths, h, order=min(p, 1.3))
     assert found.order.value == pytest.approx(p, abs=1e-4)
-    assert found.order_used == found.order.value
+    assert found.order_used == pytest.approx(p, abs=1e-4)
     small = 5e-4 * 3.0 * h[0] ** p  # of the smallest bias
     assert found.limit.value == pytest.approx(2.0, abs=small)
     for bias, at in zip(found.bias, h, strict=True):
@@ -89,6 +89,17 @@ def test_the_assumed_order_is_given_up_where_the_ladder_contradicts_it(rng):
     assert np.abs(differences[0].mean()) < 5.0 * stats.sem(differences[0])
     found = extrapolate(values, STEPS)
     assert found.order_used == found.order.value > 1.5
+
+
+def test_steps_that_are_too_coarse_widen_the_error(rng):
+    """A bias that saturates, h/(1 + h): its order looks like less than 1, and that does not make the limit worse."""
+    h = np.array([0.5, 1.0, 2.0])
+    values = 1.0 + (h / (1.0 + h))[:, None] + 0.001 * rng().normal(size=400)
+    found = extrapolate(values, h)
+    assert found.order.value < 0.7
+    assert found.order_used == 1.0
+    assert abs(found.limit.value - 1.0) < 2.0 * found.limit.error
+    assert abs(found.limit.value - 1.0) < abs(values[0].mean() - 1.0)
 
 
 def test_failed_paths_are_left_out_at_all_levels(rng):
