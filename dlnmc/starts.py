@@ -11,26 +11,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
-from dlnmc import laws
+from dlnmc import ensembles, laws
 from dlnmc.config import Run
 from dlnmc.defaults import typical_size
-from dlnmc.engine import kernel_time, noise_key, scale
+from dlnmc.engine import noise_key, scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion, Model
-from dlnmc_kernels.driver import normals, uniforms
+from dlnmc_kernels.driver import uniforms
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import START
 
 Floats = NDArray[np.float64]
 
-LARGEST_STACK = 2**22  # numbers in a stack of dense matrices
 
-
-def _per_path(kernel: Callable[..., None], run: Run, first_block: int, blocks: int, count: int, *extra: int) -> Floats:
+def _uniforms(run: Run, first_block: int, blocks: int, count: int) -> Floats:
     out = np.empty((blocks, count + count % 2, WIDTH))
-    kernel(noise_key(run.seed), START, first_block, *extra, out)
+    uniforms(noise_key(run.seed), START, first_block, out)
     return np.ascontiguousarray(out[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
 
 
@@ -62,7 +59,7 @@ def _random(run: Run, first_block: int, blocks: int) -> Floats:
     """
     model, size = run.model, run.model.size
     similar = model if model.kappa > 0 else model.changed(kappa=1.0)
-    cell = (np.arange(size) + _per_path(uniforms, run, first_block, blocks, size)) / size
+    cell = (np.arange(size) + _uniforms(run, first_block, blocks, size)) / size
     law = laws.of(similar.changed(energy="quadratic"))
     return _levels(model, law, cell, typical_size(similar) / np.sqrt(law.moment(2)))
 
@@ -74,29 +71,8 @@ def _law(run: Run, first_block: int, blocks: int) -> Floats:
 
 
 def _zero(run: Run, first_block: int, blocks: int) -> Floats:
-    """Dyson Brownian motion one step after all eigenvalues are 0, drawn exactly from the β-Hermite model."""
-    model, size = run.model, run.model.size
-    assert run.dt is not None
-    t = run.dt * kernel_time(model)
-    spread = -np.expm1(-2.0 * t) if model.energy.kind == "quadratic" else 2.0 * t
-    exponent = 2.0 / model.kappa
-    diagonal = _per_path(normals, run, first_block, blocks, size, 0)
-    uniform = _per_path(uniforms, run, first_block, blocks, 2 * size)[:, size + 1 :]
-    freedom = exponent * np.arange(size - 1, 0, -1)
-    off_diagonal = np.sqrt(gammaincinv(freedom / 2.0, uniform))  # χ over √2
-    radius = np.sqrt(model.kappa / model.beta * spread)
-    slices = max(1, len(diagonal) * size * size // LARGEST_STACK)
-    pieces = zip(np.array_split(diagonal, slices), np.array_split(off_diagonal, slices), strict=True)
-    return np.concatenate([radius * _tridiagonal_eigenvalues(a, b) for a, b in pieces])
-
-
-def _tridiagonal_eigenvalues(diagonal: Floats, off_diagonal: Floats) -> Floats:
-    """Eigenvalues, ascending, of symmetric tridiagonal matrices given by rows."""
-    size = diagonal.shape[1]
-    matrices = np.zeros((len(diagonal), size, size))
-    matrices[:, range(size), range(size)] = diagonal
-    matrices[:, range(1, size), range(size - 1)] = off_diagonal  # the lower triangle is what eigvalsh reads
-    return np.asarray(np.linalg.eigvalsh(matrices), dtype=np.float64)
+    """Dyson Brownian motion one step after all eigenvalues are 0, drawn exactly."""
+    return ensembles.blocks(run.model, run.dt, run.seed, START, first_block, blocks)
 
 
 STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law": _law, "zero": _zero}
@@ -110,6 +86,8 @@ def check_start(run: Run) -> None:
         )
     if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
+    if run.start == "zero":
+        ensembles.recipe(run.model, 1.0)  # refuses where no first step can be drawn
     if run.start == "law":
         laws.of(run.model)
     if run.start == "random" and not math.isfinite(run.model.beta):
