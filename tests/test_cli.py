@@ -17,6 +17,7 @@ import xarray as xr
 import dlnmc
 from dlnmc import benchmarks, files, information, simulation, studies, warming
 from dlnmc.cli import main
+from dlnmc.engine import SCHEMES
 
 NETWORK = """\
 [model]
@@ -146,6 +147,26 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set dt=nan", "dt = nan", "finite"),
     ("--set dt=inf", "dt = inf", "finite"),
     ("--set dt=1e-300", "dt = 1e-300"),
+    ("--set dt=small", "dt", "small"),
+    ("--set dt=[]", "dt = []"),
+    ("--set dt=[0.01,0.01]", "dt = [0.01, 0.01]", "different"),
+    ("--set dt=[0.01,0.015]", "dt = [0.01, 0.015]", "whole multiple", "0.015"),
+    ("--set dt=[0.01,-0.02]", "-0.02", "> 0"),
+    ("--set dt=[0.01,nan]", "nan"),
+    ("--set dt=[0.01,inf]", "inf"),
+    ("--set dt=[0.01,'fine']", "'fine'"),
+    ("--set dt=[[0.01],[0.02]]", "[0.01]"),
+    ("--set dt=[true,2]", "True"),
+    ("--set refinement=2", "unknown key 'refinement'"),
+    ("--set accuracy=0", "accuracy = 0", "> 0"),
+    ("--set accuracy=1.5", "accuracy = 1.5", "< 1"),
+    ("--set observables=trace", "'trace'", "log_determinant", "effective_rank"),
+    ("--set observables=['log_det']", "'log_det'", "log_determinant"),
+    ("--set observables=[1]", "1", "log_determinant"),
+    ("--set observables=1", "observables", "log_determinant"),
+    ("--set observables={a=1}", "observables", "'a'", "function"),
+    ("--set leaps=0 --set scheme=hmc", "leaps = 0", ">= 1"),
+    ("--set leaps=2", "leaps = 2", "hmc", "leimkuhler_matthews"),
     ("--set burn_in=1e300", "1e+300"),
     ("--set burn_in=-1", "burn_in = -1", ">= 0"),
     ("--set duration=0", "duration = 0", "> 0"),
@@ -153,7 +174,8 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set draws=3", "observations = 4", "multiple of draws = 3"),
     ("--set bins=0", "bins = 0", ">= 1"),
     ("--set kappa=-1", "kappa = -1", ">= 0"),
-    ("--set kappa=0", "kappa = 0", "> 0"),
+    ("--set kappa=0 --set scheme=milstein", "kappa = 0", "no equilibrium", "> 0"),
+    ("--set kappa=0 --set scheme=mala", "scheme = 'mala'", "kappa = 0", "euler_maruyama"),
     ("--set kappa=nan", "kappa = nan"),
     ("--set kappa=warm", "kappa = 'warm'", "number"),
     ("--set kappa=[]", "kappa = []", "different"),
@@ -162,14 +184,22 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set kappa=[[1.0,2.0],3.0]", "kappa", "1.0, 2.0", "number"),
     ("--set kappa={a=1}", "kappa = {'a': 1}", "number"),
     ("--set depth=0.5", "depth = 0.5", ">= 1"),
-    ("--set depth=inf", "depth = inf", "finite"),
+    ("--set depth=inf", "infinite depth", "kappa < (d-1)/(2d) = 0.416667", "1.0"),
+    ("--set depth=inf --set kappa=0.42", "infinite depth", "kappa < (d-1)/(2d) = 0.416667", "0.42"),
+    ("--set depth=inf --set kappa=0.1 --set coordinates=lambda", "coordinates = 'lambda'", "depth inf", "'log'"),
     ("--set depth=[1,0.5]", "depth = 0.5", ">= 1"),
     ("--set width=0", "width = 0", ">= 1"),
     ("--set width=2.5", "width = 2.5", "integer"),
     ("--set width=1979-05-27", "width", "1979"),
     ("--set beta=0", "beta = 0", "> 0"),
-    ("--set beta=inf", "beta = inf", "finite"),
-    ("--set energy=cubic", "cubic", "quadratic"),
+    ("--set beta=inf", "beta = inf", "finite", "kappa = 0"),
+    ("--set kappa=inf", "kappa = inf", "finite"),
+    ("--set energy=cubic", "cubic", "quadratic", "polynomial"),
+    ("--set energy=polynomial", "coefficients", "missing"),
+    ("--set energy={kind='polynomial',coefficients=[1,-1]}", "coefficients = (1.0, -1.0)", "must be > 0"),
+    ("--set energy={kind='polynomial',coefficients=[]}", "coefficients = ()", "at least 1"),
+    ("--set energy={kind='polynomial',coefficients=['a']}", "coefficients", "'a'", "number"),
+    ("--set energy={kind='polynomial',coefs=[1]}", "unknown key", "coefs", "did you mean"),
     ("--set energy=none", "energy = 'none'", "no equilibrium", "quadratic"),
     ("--set clock=fast", "clock = 'fast'", "paper", "depth"),
     ("--set scheme=euler", "scheme = 'euler'", "euler_maruyama", "milstein"),
@@ -224,7 +254,14 @@ FILES = {  # a study file; what the line must hold
     "text for a number": (NETWORK.replace("beta = 6.0", 'beta = "6.0"'), "beta = '6.0'", "number"),
     "truth for a number": (NETWORK.replace("paths = 16", "paths = true"), "paths = True"),
     "list in the run": (NETWORK.replace("paths = 16", "paths = [8, 16]"), "paths = ", "8, 16"),
-    "list for dt": (NETWORK.replace("dt = 0.01", "dt = [0.01, 0.02]"), "dt = ", "0.01, 0.02"),
+    "list of lists for dt": (NETWORK.replace("dt = 0.01", "dt = [[0.01, 0.02]]"), "dt", "0.01, 0.02"),
+    "table for dt": (NETWORK.replace("dt = 0.01", "dt = {a = 0.01}"), "dt = {'a': 0.01}", "number"),
+    "table of observables": (NETWORK + "[run.observables]\nf = 3\n", "observables", "function"),
+    "odd potential": (
+        DYSON.replace("size = 4", 'size = 4\nenergy = {kind = "polynomial", coefficients = [0, 0, 1]}'),
+        "coefficients = (0.0, 0.0, 1.0)",
+        "even",
+    ),
     "Dyson at kappa 3": (DYSON.replace("size = 4", "size = 4\nkappa = 3"), "kappa = 3", "<= 2", "collide"),
     "Dyson of width": (DYSON.replace("size", "width"), "size"),
     "Dyson in lambda": (DYSON + 'coordinates = "lambda"\n', "coordinates = 'lambda'", "eigenvalues"),
@@ -454,7 +491,7 @@ def test_a_reader_that_leaves_early_is_no_error(result):
 
 
 def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
-    tiny = ["width=8", "depth=[1,2]", "ks=0.9", "trace=0.9", "spacing=0.5", "burn_in=0.2", "duration=0.1"]
+    tiny = ["width=8", "depth=[1,2]", "ks=0.9", "trace=0.9", "spacing=0.5", "burn_in=6.0", "duration=0.1"]
     options = [word for change in tiny for word in ("--set", change)]
     assert dlnmc_command("study", "semicircle", "--paths", 32, "--quiet", *options) == (
         0,
@@ -473,7 +510,7 @@ def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
     assert "KS to law" in out
     code, out, err = dlnmc_command("check", "results/semicircle.nc")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "8 passed, 0 failed"
+    assert out.splitlines()[-1] == "14 passed, 0 failed"
 
 
 def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):
@@ -526,7 +563,13 @@ def test_warmup(dlnmc_command):
     code, out, err = dlnmc_command("warmup")
     assert (code, out) == (0, "")
     assert "compiling kernels" in err
-    assert warming.warm_up() >= 7  # three schemes for two kinds of additive noise, two for multiplicative
+    warmed = [(run.model.kind, run.coordinates, run.scheme) for run in warming.runs()]
+    assert {scheme for *_, scheme in warmed} == set(SCHEMES)
+    assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
+        ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),
+        ("dyson", "eigenvalues"),
+    }  # fmt: skip
+    assert warming.warm_up() == len(warmed) == 3 * len(SCHEMES) + 2 + 1  # two for multiplicative noise, one from 0
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ class Schedule(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is carried between calls: x (block, component, 8), the memory of the scheme and the tally (block, row, 8)."""
+    """What is carried between calls: x (block, component, 8), the scheme's memory and the tally (block, row, 8)."""
 
     x: Any
     memory: Any

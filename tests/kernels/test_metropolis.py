@@ -60,7 +60,7 @@ def test_thresholds_are_logs_of_uniforms_of_a_stream_of_their_own(size, stream, 
 CASES = {  # model, and a step at which components cross and proposals are refused
     "lambda": (Lambda(3.0, 2.0, 0.8, Quadratic(1.0)), 0.2),
     "deep lambda": (Lambda(30.0, 2.0, 0.3, Quadratic(1.0)), 0.1),
-    "log": (LogSigma(2.0, 0.2, Quadratic(1.0)), 0.1),
+    "log": (LogSigma(2.0, 0.2, Quadratic(1.0)), 0.3),
     "dyson": (Dyson(2.0, 1.3, Quadratic(1.0)), 0.1),
 }
 OF_CASES = pytest.mark.parametrize("case", CASES)
@@ -271,8 +271,8 @@ def two_at_infinite_depth():
 
 LAWS = {  # the sampler of an equilibrium, and a step at which many proposals of MALA are refused
     "one singular value": (one_singular_value, 1.0),
-    "three singular values": (three_singular_values, 0.25),
-    "three eigenvalues": (three_eigenvalues, 0.5),
+    "three singular values": (three_singular_values, 0.1),
+    "three eigenvalues": (three_eigenvalues, 0.25),
     "two at infinite depth": (two_at_infinite_depth, 1.0),
 }
 

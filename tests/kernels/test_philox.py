@@ -20,9 +20,11 @@ from dlnmc_kernels.jit import JIT_DISABLED, device
 from dlnmc_kernels.lanes import WIDTH, load, sqrt, store
 from dlnmc_kernels.philox import (
     DYNAMICS,
+    EXACT,
     METROPOLIS,
     PATH_BITS,
     PILOT,
+    PILOT_METROPOLIS,
     SLOT_BITS,
     START,
     STEP_BITS,
@@ -148,7 +150,7 @@ def test_random_words_are_philox_of_the_documented_counter_and_key(fields, key, 
 
 
 def test_streams_keep_the_numbers_that_stored_results_depend_on():
-    assert (DYNAMICS, START, METROPOLIS, PILOT) == (0, 1, 2, 3)
+    assert (DYNAMICS, START, METROPOLIS, PILOT, PILOT_METROPOLIS, EXACT) == (0, 1, 2, 3, 4, 5)
 
 
 def test_arrays_of_numbers_are_those_of_the_documented_counters():

@@ -45,9 +45,9 @@ def solve(function, first, second):
 
 
 def exact_eigenvalues(q, e):
-    """The eigenvalues of BᵀB, ascending, in 200 digits."""
+    """The eigenvalues of BᵀB, ascending, in 400 digits."""
     size = len(q)
-    with mpmath.workdps(200):
+    with mpmath.workdps(400):
         q, e = [mpmath.mpf(float(x)) for x in q], [mpmath.mpf(float(x)) for x in e]
         A = mpmath.matrix(size, size)
         for i in range(size):
@@ -144,7 +144,7 @@ SINGULAR = {
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_singular_values_have_small_relative_errors(name):
-    """All, the smallest included, against 200 digits: the squares within 20 roundings."""
+    """All, the smallest included, against 400 digits: the squares within 20 roundings."""
     q, e = MATRICES[name]
     values, steps = solve(bidiagonal, q, e)
     assert np.all(values == values[:, :1])
@@ -165,10 +165,10 @@ def test_singular_matrices(name):
 
 
 @settings(deadline=None, max_examples=sized(60, 20))
-@given(st.lists(st.floats(-40.0, 40.0), min_size=1, max_size=9), st.integers(0, 2**32))
+@given(st.lists(st.floats(-9.0, 9.0), min_size=1, max_size=8), st.integers(0, 2**32))
 def test_singular_values_of_any_grading(exponents, seed):
     rng = np.random.default_rng(seed)
-    q, e = 10.0 ** np.array(exponents), 10.0 ** rng.uniform(-40.0, 40.0, len(exponents) - 1)
+    q, e = 10.0 ** np.array(exponents), 10.0 ** rng.uniform(-20.0, 20.0, len(exponents) - 1)
     e[rng.random(len(e)) < 0.1] = 0.0
     values, _ = solve(bidiagonal, q, e)
     assert relative_error(values[:, 0], exact_eigenvalues(q, e)) < 20 * EPS
