@@ -9,7 +9,7 @@ import numpy as np
 
 from dlnmc.chunks import Chunk, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
-from dlnmc.defaults import completed
+from dlnmc.defaults import completed, default_dt
 from dlnmc.engine import noise_key
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -88,8 +88,7 @@ def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
 
 def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[], object]:
     """A function that carries `BLOCKS` blocks through `steps` steps."""
-    dt = completed(Equilibrium(model=model)).dt
-    assert dt is not None
+    dt = default_dt(model)
     settings: dict[str, Any] = {"scheme": scheme}
     run = completed(
         Equilibrium(

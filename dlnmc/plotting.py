@@ -1,12 +1,13 @@
 """Pictures of results: what was measured, beside what is known exactly and with the band that noise explains.
 
 `plot` looks at the kind of result and never touches pyplot or global settings. Everything drawn is a density of
-σ·√(β/d) or x·√(β/d); laws are compared as probabilities of bins, since densities of depth > 1 diverge at 0.
+σ·√(β/d) or x·√(β/d), of σ or x at β = ∞; laws are compared as probabilities of bins, since densities of depth > 1
+diverge at 0.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from io import BytesIO
@@ -19,6 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dlnmc import dataset, laws
+from dlnmc.energies import Polynomial
+from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc.store import write_atomically
@@ -54,7 +57,11 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 9,
 }
 FORMATS = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}  # metadata: no wall clock in pictures
-SYMBOLS = {"depth": "depth $N$", "width": "width $d$", "size": "size $d$", "beta": "$\\beta$", "kappa": "$\\kappa$"}
+SYMBOLS = {
+    "depth": "depth $N$", "width": "width $d$", "size": "size $d$", "beta": "$\\beta$", "kappa": "$\\kappa$",
+    "dt": "$\\Delta t$", "time": "$t$",
+}  # fmt: skip
+STATES = ("singular_values", "eigenvalues")
 MOST_PANELS = 24
 FEWEST_BINS = 64
 NOISE_PER_BIN = 0.03  # bins are merged until the median relative standard error is below
@@ -111,7 +118,8 @@ def plot(result: xr.Dataset | xr.DataTree, path: str | Path | None = None, *, dp
     result
         An equilibrium, alone or swept over one or two parameters: for each member the density of the scaled singular
         values or eigenvalues with the law, and below it the relative deviation from the law. Or a simulation: a few
-        paths over time beside the density at the last time. From memory, or read from a file.
+        paths over time beside the density at the last time; where it kept histograms alone, those of all times. From
+        memory, or read from a file.
     path
         Where to write, as .png, .pdf or .svg; to a temporary file first, which is then renamed.
     dpi
@@ -135,8 +143,10 @@ def plot(result: xr.Dataset | xr.DataTree, path: str | Path | None = None, *, dp
     with _style():
         if isinstance(result, xr.DataTree) and "histogram" in result.children:
             figure = _draw_equilibrium(result)
+        elif "counts" in (data := _simulation(result)) and not set(STATES) & set(data):
+            figure = _draw_histograms_in_time(data)
         else:
-            figure = _draw_simulation(_simulation(result))
+            figure = _draw_simulation(data)
         vars(figure)["_repr_png_"] = partial(_notebook_png, figure)  # notebooks know only pyplot's figures otherwise
         if path is not None:
             _save(figure, Path(path), dpi)
@@ -184,7 +194,9 @@ def _notebook_png(figure: "Figure") -> tuple[bytes, dict[str, int]]:
 
 
 def _known_law(model: Model) -> laws.Law | None:
+    """The law as d → ∞, where the model has an equilibrium and its law is known."""
     try:
+        laws.trace(model)  # refuses infinite depth without equilibrium
         return laws.of(model)
     except InvalidValue:
         return None
@@ -198,6 +210,8 @@ def _words(name: str, value: Any) -> str:
 def _title(data: xr.Dataset, what: str, model: Model, paths: int) -> str:
     """The kind of model; then the parameters that all members share, and the number of paths."""
     shared = [_words(name, data[name].item()) for name in SYMBOLS if name in data.coords and data[name].ndim == 0]
+    if isinstance(model.energy, Polynomial):
+        shared.append(f"polynomial energy ({', '.join(f'{c:g}' for c in model.energy.coefficients)})")
     free = "free " if model.energy.kind == "none" else ""
     name = (
         f"{free}Dyson Brownian motion" if isinstance(model, DysonBrownianMotion) else f"the {free}Deep Linear Network"
@@ -205,9 +219,10 @@ def _title(data: xr.Dataset, what: str, model: Model, paths: int) -> str:
     return f"{what} of {name}\n{', '.join(shared)}; {paths:,} path{'s' if paths != 1 else ''}"
 
 
-def _value_label(data: xr.Dataset) -> str:
-    dyson = "size" in data.coords
-    return ("eigenvalue " if dyson else "singular value ") + ("$x" if dyson else "$\\sigma") + "\\sqrt{\\beta/d}$"
+def _value_label(model: Model) -> str:
+    name, symbol = ("eigenvalue", "x") if isinstance(model, DysonBrownianMotion) else ("singular value", "\\sigma")
+    unit = "\\sqrt{\\beta/d}" if math.isfinite(model.beta) else ""
+    return f"{name} ${symbol}{unit}$"
 
 
 # ---------------------------------------------------------------- equilibria
@@ -217,31 +232,54 @@ def _draw_equilibrium(tree: xr.DataTree) -> "Figure":
     """One panel for each member, in a grid."""
     histogram = tree["histogram"].to_dataset()
     parameters = {name: tree.coords[name] for name in SYMBOLS if name in tree.coords}  # groups lose a selected one
-    histogram = histogram.assign_coords(parameters)
+    paths = tree["sampler"].sizes["path"]
+    return _draw_histograms(
+        histogram.assign_coords(parameters), tree.attrs, "Equilibrium", paths, lambda model, _: _known_law(model)
+    )
+
+
+def _draw_histograms_in_time(data: xr.Dataset) -> "Figure":
+    """One panel for each time of a simulation."""
+    histogram = data[["counts", "edges"]].assign(samples=data["counted"])
+    from_zero = _from_zero(data)
+
+    def law_of(model: Model, member: xr.Dataset) -> laws.Law | None:
+        return _law_at(model, from_zero, float(member["time"]))
+
+    return _draw_histograms(histogram, data.attrs, "Paths", data.sizes["path"], law_of, _law_name(from_zero))
+
+
+def _draw_histograms(
+    histogram: xr.Dataset,
+    attrs: Mapping[Any, Any],
+    what: str,
+    paths: int,
+    law_of: Callable[[Model, xr.Dataset], laws.Law | None],
+    law_name: str = "law as $d\\to\\infty$",
+) -> "Figure":
+    """A panel for each histogram, in a grid of up to two dimensions."""
     dims = [str(dim) for dim in histogram["counts"].dims if dim not in ("batch", "bin")]
     lengths = [histogram.sizes[dim] for dim in dims]
     if len(dims) > 2 or math.prod(lengths) > MOST_PANELS:
         swept = " x ".join(f"{dim} ({length})" for dim, length in zip(dims, lengths, strict=True))
         raise InvalidValue(
             f"a sweep over {swept} is too much for a picture, which shows one or two swept parameters and up to "
-            f"{MOST_PANELS} members: select some, as in plot(tree.isel({dims[0]}=0))"
+            f"{MOST_PANELS} members: select some, as in plot(result.isel({dims[0]}=[0]))"
         )
     if len(dims) == 2 and lengths[1] > lengths[0]:
         dims, lengths = dims[::-1], lengths[::-1]
     members = [histogram.isel(dict(zip(dims, at, strict=True))) for at in product(*map(range, lengths))]
     merged = max(_merging(member) for member in members)
-    models = [dataset.model_of(member, tree.attrs) for member in members]
-    panels = [_member_panel(*pair, dims, merged) for pair in zip(members, models, strict=True)]
-    title = _title(histogram, "Equilibrium", models[0], tree["sampler"].sizes["path"])
+    models = [dataset.model_of(member, attrs) for member in members]
+    panels = []
+    for member, model in zip(members, models, strict=True):
+        title = ", ".join(_words(dim, member[dim].item()) for dim in dims if dim in member.coords)
+        edges, counts, samples = _counted(member, merged)
+        panels.append(_panel(title, edges, _density(edges, counts, samples), law_of(model, member), law_name))
+    title = _title(histogram, what, models[0], paths)
     columns = lengths[1] if len(dims) == 2 else {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     errors = f"from {histogram.sizes['batch']} batches of paths"
-    return _draw_panels(panels, columns, title, _value_label(histogram), errors)
-
-
-def _member_panel(member: xr.Dataset, model: Model, dims: Sequence[str], merged: int) -> Panel:
-    title = ", ".join(_words(dim, member[dim].item()) for dim in dims if dim in member.coords)
-    edges, counts, samples = _counted(member, merged)
-    return _panel(title, edges, _density(edges, counts, samples), _known_law(model))
+    return _draw_panels(panels, columns, title, _value_label(models[0]), errors)
 
 
 def _counted(member: xr.Dataset, merged: int) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
@@ -417,9 +455,11 @@ def _simulation(result: Any) -> xr.Dataset:
     """The dataset of a simulation; InvalidValue for anything else, naming what can be drawn."""
     data = result.to_dataset() if isinstance(result, xr.DataTree) else result
     if isinstance(data, xr.Dataset):
-        for name in ("singular_values", "eigenvalues"):
-            if name in data and set(data[name].dims) in ({"path", "time", "rank"}, {"path", "time", "component"}):
-                return data
+        drawn = [set(data[name].dims) for name in (*STATES, "counts") if name in data]
+        if any(dims in drawn for dims in ({"path", "time", "rank"}, {"path", "time", "component"})):
+            return data
+        if {"counted", "status"} <= set(data) and {"batch", "bin"} in [dims - {"time"} for dims in drawn]:
+            return data
     raise InvalidValue(
         f"there is no picture of this {type(result).__name__}: plot takes the result of equilibrium or sweep (a "
         "DataTree with a group histogram), or of simulate (a Dataset with dimensions path and time)"
@@ -433,19 +473,19 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
     model = dataset.model_of(data, data.attrs)
     name = "eigenvalues" if "eigenvalues" in data else "singular_values"
     component = "component" if "component" in data[name].dims else "rank"
-    values = data[name].transpose("path", "time", component).to_numpy() * math.sqrt(model.beta / model.size)
+    values = data[name].transpose("path", "time", component).to_numpy() / scale(model)
     times = data["time"].to_numpy().astype(np.float64)
     title = _title(data, "Paths", model, len(values))
-    from_zero = json.loads(data.attrs.get("config", "{}")).get("start") == "zero"
+    from_zero = _from_zero(data)
     panel = _last_panel(values[:, -1], float(times[-1]), model, from_zero)
     if len(times) == 1:
-        return _draw_panels([panel], 1, title, _value_label(data), "from independent paths")
+        return _draw_panels([panel], 1, title, _value_label(model), "from independent paths")
     figure = Figure(figsize=(10.0, 5.2), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.6, 1))
     _draw_paths(left, times, values, data["path"].to_numpy())
     _draw_edges(left, times, model, from_zero)
-    left.set_ylabel(_value_label(data))
+    left.set_ylabel(_value_label(model))
     left.set_xlabel(f"time $t$ ({data.attrs.get('clock', 'paper')} clock)" if name == "singular_values" else "time $t$")
     _stairs(right, panel, "horizontal")
     if isinstance(model, DeepLinearNetwork):
@@ -457,6 +497,14 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
     right.set_xlabel("density")
     _legend(figure, [left, right], {"measured": "all paths at the last time", "band": "\u00b12 standard errors"})
     return figure
+
+
+def _from_zero(data: xr.Dataset) -> bool:
+    return bool(json.loads(data.attrs.get("config", "{}")).get("start") == "zero")
+
+
+def _law_name(from_zero: bool) -> str:
+    return f"law {'at that time' if from_zero else 'of the equilibrium'} as $d\\to\\infty$"
 
 
 def _draw_paths(ax: "Axes", times: Floats, values: Floats, names: NDArray[Any]) -> None:
@@ -495,7 +543,6 @@ def _last_panel(values: Floats, time: float, model: Model, from_zero: bool) -> P
     if not values.size:
         raise InvalidValue("the result holds no finite values to draw")
     law = _law_at(model, from_zero, time)
-    law_name = f"law {'at the last time' if from_zero else 'of the equilibrium'} as $d\\to\\infty$"
     support = (0.0, 0.0) if law is None else law.support
     low = 0.0 if isinstance(model, DeepLinearNetwork) else min(float(values.min()), support[0])
     high = max(float(values.max()), support[1])
@@ -503,4 +550,4 @@ def _last_panel(values: Floats, time: float, model: Model, from_zero: bool) -> P
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     counts = np.array([np.histogram(path, edges)[0] for path in values])
     counted = _density(edges, counts, np.full(len(values), values.shape[1]))
-    return _panel(f"$t$ = {time:.4g}", edges, counted, law, law_name)
+    return _panel(f"$t$ = {time:.4g}", edges, counted, law, _law_name(from_zero))

@@ -1,10 +1,12 @@
 """The benchmark: every row of the interface, with fields that agree with each other."""
 
 import json
+import math
 
 import pytest
 
 from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, benchmarks
+from dlnmc.engine import SCHEMES
 from dlnmc.executors import thread_count
 
 FIELDS = ["model", "state", "size", "depth", "scheme", "threads", "path_steps_per_second", "pairs_per_second"]
@@ -52,8 +54,12 @@ def test_the_result_is_json_and_a_table(measured):
     assert len({len(line) for line in lines[2:]}) == 1
 
 
-@pytest.mark.parametrize("scheme", ["euler_maruyama", "milstein", "leimkuhler_matthews"])
-@pytest.mark.parametrize("model", [DysonBrownianMotion(3, 2.0), DeepLinearNetwork(3, 2.5, 3.0)], ids=["dyson", "dln"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "model",
+    [DysonBrownianMotion(3, 2.0), DeepLinearNetwork(3, 2.5, 3.0), DeepLinearNetwork(3, math.inf, 3.0, 0.2)],
+    ids=["dyson", "dln", "infinite depth"],
+)
 def test_any_model_and_scheme_can_be_measured(model, scheme):
     row = benchmarks.row(model, scheme, 1)
     assert (row["size"], row["scheme"], row["threads"]) == (3, scheme, 1)

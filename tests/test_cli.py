@@ -17,6 +17,7 @@ import xarray as xr
 import dlnmc
 from dlnmc import benchmarks, files, information, simulation, studies, warming
 from dlnmc.cli import main
+from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES
 
 NETWORK = """\
@@ -196,10 +197,10 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set kappa=inf", "kappa = inf", "finite"),
     ("--set energy=cubic", "cubic", "quadratic", "polynomial"),
     ("--set energy=polynomial", "coefficients", "missing"),
-    ("--set energy={kind='polynomial',coefficients=[1,-1]}", "coefficients = (1.0, -1.0)", "must be > 0"),
+    ("--set energy={kind='polynomial',coefficients=[1,-1]}", "coefficients = (1, -1)", "must be > 0"),
     ("--set energy={kind='polynomial',coefficients=[]}", "coefficients = ()", "at least 1"),
     ("--set energy={kind='polynomial',coefficients=['a']}", "coefficients", "'a'", "number"),
-    ("--set energy={kind='polynomial',coefs=[1]}", "unknown key", "coefs", "did you mean"),
+    ("--set energy={kind='polynomial',coefs=[1]}", "unknown key", "'coefs'", "coefficients"),
     ("--set energy=none", "energy = 'none'", "no equilibrium", "quadratic"),
     ("--set clock=fast", "clock = 'fast'", "paper", "depth"),
     ("--set scheme=euler", "scheme = 'euler'", "euler_maruyama", "milstein"),
@@ -563,7 +564,7 @@ def test_warmup(dlnmc_command):
     code, out, err = dlnmc_command("warmup")
     assert (code, out) == (0, "")
     assert "compiling kernels" in err
-    warmed = [(run.model.kind, run.coordinates, run.scheme) for run in warming.runs()]
+    warmed = [(run.model.kind, run.coordinates, run.scheme) for run in map(completed, warming.runs())]
     assert {scheme for *_, scheme in warmed} == set(SCHEMES)
     assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
         ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),

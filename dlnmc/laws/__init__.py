@@ -9,6 +9,7 @@ from dlnmc.laws.chi import Chi
 from dlnmc.laws.dykema_haagerup import DykemaHaagerup
 from dlnmc.laws.dyson import centre_of_mass, gap
 from dlnmc.laws.edelman import SmallestSingularValue, smallest_singular_value
+from dlnmc.laws.edge_shift import edge_shift
 from dlnmc.laws.fuss_catalan import FussCatalan
 from dlnmc.laws.gamma import Gamma
 from dlnmc.laws.gapped import Gapped
@@ -46,6 +47,7 @@ __all__ = [
     "at_soft_edge",
     "centre_of_mass",
     "critical_kappa",
+    "edge_shift",
     "eigenvalues",
     "gap",
     "mean_spacing_ratio",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammainc, gammaincinv, gammaln, xlogy
+from scipy.special import gammainc, gammaincinv, gammaln, poch, xlogy
 
 from dlnmc.laws.base import FloatArray, Law, check_positive
 
@@ -36,7 +36,7 @@ class Gamma(Law):
         a, c = self.shape, self.scale
         if k <= -a:
             return math.inf
-        return math.exp(k * math.log(c) + float(gammaln(a + k) - gammaln(a)))
+        return float(c**k * poch(a, k))
 
     def mean(self) -> float:
         """E[X] = a c."""

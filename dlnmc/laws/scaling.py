@@ -37,15 +37,16 @@ def squared(values: Values | float, model: DeepLinearNetwork | Dyson) -> FloatAr
     return scaled(values, model) ** 2
 
 
-def at_soft_edge(largest: Values | float, law: SoftEdged, width: int) -> FloatArray:
-    """`(A d)^{2/3} (σ − b)` for the largest of d = `width` values in the law's units (see `scaled`).
+def at_soft_edge(largest: Values | float, law: SoftEdged, width: int, shift: float = 0.0) -> FloatArray:
+    """`(A d)^{2/3} (σ − b √(1 + c/d))` for the largest of d = `width` values in the law's units (see `scaled`).
 
     The law of one value ends at b like `(A/π) √(b − σ)`, so that d times its mass above b − s (A d)^{−2/3} is
     2s^{3/2}/(3π), as for the eigenvalues −s of Airy's operator (Tracy and Widom 1994). The limit law is
-    `soft_edge_limit(model)`, approached with corrections of order d^{−1/3} or smaller.
+    `soft_edge_limit(model)`, approached with corrections of order d^{−1/3}; of order d^{−2/3} where c = `shift` is
+    `edge_shift(depth, kappa)`.
     """
     unit = math.cbrt(law.edge_constant() * width) ** 2
-    return unit * (np.asarray(largest, dtype=np.float64) - law.support[1])
+    return unit * (np.asarray(largest, dtype=np.float64) - law.support[1] * math.sqrt(1.0 + shift / width))
 
 
 def soft_edge_limit(model: DeepLinearNetwork | Dyson) -> TracyWidom:

@@ -16,7 +16,8 @@ from dlnmc_kernels.ordering import sort
 
 State = tuple[Lane, Lane, Lane, Lane, Lane, Lane, Lane]
 
-TINY = 1e-200  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
+NOTHING = 1e-180  # smaller eigenvalues are not told from 0
+TINY = 1e-210  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
 TOLERANCE = 2.0**-56  # for the relative change of any eigenvalue when a row is split off
 ABOVE, BELOW = 1.0 + 2.0**-40, 1.0 - 2.0**-30  # factors beyond the rounding errors of a trace, and of a bound
 STEPS_PER_ROW, MORE_STEPS = 200, 1000  # at most; about 3 for random matrices, 40 for thousands of rows with zeros
@@ -82,13 +83,13 @@ def lower_bound(count: Lane, j1: Lane, j2: Lane, j3: Lane) -> Lane:
     """A number below the smallest of `count` positive ones whose inverse m-th powers sum up to jm.
 
     Laguerre's bound from the first two, and from there, where it leads up, two of Newton's steps to j3^{-1/3}. Where
-    the second overflows it is 1/j1.
+    the second overflows it is 1/j1; below NOTHING it is 0.
     """
     spread = maximum(splat(0.0), (count - 1.0) * (count * (j2 * ABOVE) - j1 * j1))  # NaN stays NaN
     bound = maximum(count / (j1 + sqrt(spread)), 1.0 / j1)
     for _ in range(2):
         bound = maximum(bound * ((4.0 - j3 * bound * bound * bound) * (1.0 / 3.0)), bound)
-    return select(bound > 0.0, bound * BELOW, splat(0.0))
+    return select(bound > NOTHING, bound * BELOW, splat(0.0))
 
 
 @device
@@ -120,7 +121,7 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
     ----------
     q : (size, 8), e : (size, 8)
         The squares of the diagonal and of the off-diagonal (the last row of `e` does not matter); overwritten. They may
-        be graded and hold zeros. They must stay below 1e90; below 1e-190 nothing is resolved.
+        be graded and hold zeros. They must stay below 1e90; those below 1e-180 are not told from 0.
     notes : (NOTES, 8)
         Scratch.
     values : (size, 8)
@@ -145,7 +146,7 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
         rows_above = lower_bound(last, j1, j2, j3)
         j1, j2, j3, _, _, _ = add_traces(1.0 / bottom, d1, d2, d3, j1, j2, j3)
         # In BBᵀ the last row is coupled by √(q e). Without it eigenvalues move by that, or q e over their distance.
-        allowed = (moved + minimum(bottom, rows_above)) * TOLERANCE
+        allowed = (moved + minimum(bottom, rows_above) + NOTHING) * TOLERANCE
         moves = absolute(bottom) * (coupling / allowed) > maximum(rows_above - bottom, allowed)
         split = ~(moves & (last > 0.0))
         shift = select(split, rows_above, lower_bound(last + 1.0, j1, j2, j3))
