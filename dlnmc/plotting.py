@@ -264,7 +264,7 @@ def _draw_histograms(
         swept = " x ".join(f"{dim} ({length})" for dim, length in zip(dims, lengths, strict=True))
         raise InvalidValue(
             f"a sweep over {swept} is too much for a picture, which shows one or two swept parameters and up to "
-            f"{MOST_PANELS} members: select some, as in plot(result.isel({dims[0]}=[0]))"
+            f"{MOST_PANELS} members: select some, as in plot(result.isel({dims[0]}=0))"
         )
     if len(dims) == 2 and lengths[1] > lengths[0]:
         dims, lengths = dims[::-1], lengths[::-1]

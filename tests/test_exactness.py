@@ -259,23 +259,25 @@ def test_without_noise_all_singular_values_reach_the_minimiser(depth, record):
     assert distance < 1e-8
 
 
+def solved(depth, beta, times):
+    """Singular values (path, time, rank) by an adaptive method of order 8."""
+    slope = slope_of_log_sigma(depth, beta)
+    found = [
+        solve_ivp(slope, (0.0, times[-1]), np.log(start), "DOP853", times, rtol=1e-11, atol=1e-12).y for start in STARTS
+    ]
+    return np.exp(np.sort(np.stack(found), axis=1)[:, ::-1].transpose(0, 2, 1))
+
+
 @pytest.mark.parametrize("depth", [3.0, math.inf])
 def test_without_noise_paths_pass_smoothly_through_coincidence(depth, record):
     model, times, steps = flow(depth), np.array([0.1, 0.3, 1.0, 3.0]), (4e-4, 2e-4)
-    slope = slope_of_log_sigma(depth, model.beta)
-    exact = np.stack(
-        [
-            np.exp(solve_ivp(slope, (0.0, 3.0), np.log(start), "DOP853", times, rtol=1e-11, atol=1e-12).y.T)
-            for start in STARTS
-        ]
-    )
-    errors = []
-    for dt in steps:
-        paths = dlnmc.simulate(model, paths=len(STARTS), dt=dt, times=times, start=STARTS)
-        errors.append(np.sort(paths["singular_values"].to_numpy(), axis=2) - np.sort(exact, axis=2))
-    largest = [float(np.max(np.abs(error))) for error in errors]
-    left = float(np.max(np.abs(2.0 * errors[1] - errors[0])))  # Richardson: the order is one, the rest is of order two
-    record(dt=steps, errors=largest, extrapolated=left)
-    assert largest[0] < steps[0]
-    assert 1.99 < largest[0] / largest[1] < 2.01
-    assert left < steps[0] ** 2 * 10.0
+    exact = solved(depth, model.beta, times)
+    runs = [dlnmc.simulate(model, paths=len(STARTS), dt=dt, times=times, start=STARTS) for dt in steps]
+    coarse, fine = (run["singular_values"].to_numpy() for run in runs)
+    errors = [float(np.max(np.abs(values - exact))) for values in (coarse, fine)]
+    extrapolated = 2.0 * fine - coarse
+    left = float(np.max(np.abs(extrapolated - exact)))
+    left_of_control = float(np.max(np.abs(extrapolated - solved(depth, 1.001 * model.beta, times))))
+    record(dt=steps, errors=errors, left=left, left_of_control=left_of_control)
+    assert 1.99 < errors[0] / errors[1] < 2.01  # order one
+    assert left < 10.0 * steps[0] ** 2 < left_of_control

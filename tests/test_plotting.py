@@ -1,3 +1,4 @@
+import math
 import os
 import sys
 
@@ -281,3 +282,81 @@ def test_a_missing_matplotlib_is_said_in_one_line(paths, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InvalidValue, match=r"pip install dlnmc\[plot\]"):
         plot(paths)
+
+
+# --- ladders of steps, histograms in time, polynomials, infinite depth, no noise --------------------------------------
+
+
+def test_a_ladder_of_steps_is_drawn_with_a_panel_for_each():
+    tree = dlnmc.equilibrium(network(2), paths=64, **BRIEF | {"dt": [5e-3, 1e-2, 2e-2]})
+    titles = [ax.get_title(loc="left") for ax in plot(tree).axes[::2]]
+    assert titles == [f"$\\Delta t$ = {dt}" for dt in ("0.005", "0.01", "0.02")]
+    one = plot(tree.isel(dt=1))
+    assert len(one.axes) == 2
+    assert "$\\Delta t$ = 0.01" in one.get_suptitle()
+
+
+def test_a_sweep_with_a_ladder_is_a_grid():
+    models = [network(N) for N in (1, 2, 4)]
+    figure = plot(dlnmc.sweep(models, paths=64, **BRIEF | {"dt": [5e-3, 1e-2]}))
+    titles = [ax.get_title(loc="left") for ax in figure.axes[::2]]
+    assert titles[:2] == ["depth $N$ = 1, $\\Delta t$ = 0.005", "depth $N$ = 1, $\\Delta t$ = 0.01"]
+    assert len(titles) == 6
+
+
+@pytest.fixture(scope="module")
+def histograms():
+    settings = {"paths": 200, "dt": 5e-3, "times": [0.0, 0.05, 0.1, 0.5], "bins": 64, "keep_samples": False}
+    return dlnmc.simulate(dlnmc.DysonBrownianMotion.standard(4, 2.0), start="zero", **settings)
+
+
+def test_histograms_in_time_are_drawn_with_the_law_of_each_time(histograms, tmp_path):
+    figure = plot(histograms.isel(time=[1, 2, 3]))
+    assert [ax.get_title(loc="left") for ax in figure.axes[::2]] == ["$t$ = 0.05", "$t$ = 0.1", "$t$ = 0.5"]
+    for t, ax in zip((0.05, 0.1, 0.5), figure.axes[::2], strict=True):
+        (measured,), (law,) = steps(ax, "measured"), steps(ax, "law")
+        assert integral(measured) == pytest.approx(1.0, abs=0.02)
+        expected = np.diff(laws.Semicircle(2.0 * math.sqrt(2.0 * t)).cdf(law[1])) / np.diff(law[1])
+        np.testing.assert_allclose(np.nan_to_num(law[0]), expected, atol=1e-12)
+    assert "200 paths" in figure.get_suptitle()
+    opened = files.open(files.save(histograms, tmp_path / "result.nc"))
+    assert len(plot(opened).axes) == 8
+    assert len(plot(opened.isel(time=2)).axes) == 2
+
+
+def test_a_simulation_that_kept_states_is_drawn_as_paths_also_with_histograms():
+    data = dlnmc.simulate(network(2), paths=16, dt=5e-3, times=[0.0, 0.05, 0.1], bins=16)
+    assert [len(ax.lines) > 0 for ax in plot(data).axes] == [True, False]
+
+
+def test_the_law_at_infinite_depth_is_drawn_where_there_is_an_equilibrium():
+    deep = network(math.inf, 0.1)
+    figure = plot(dlnmc.equilibrium(deep, paths=64, **BRIEF))
+    assert steps(figure.axes[0], "law")
+    assert "depth $N$ = $\\infty$" in figure.get_suptitle()
+    settings = {"paths": 16, "dt": 5e-3, "times": [0.0, 0.1]}
+    assert steps(plot(dlnmc.simulate(deep, **settings)).axes[1], "law")
+    assert not steps(plot(dlnmc.simulate(deep.changed(kappa=0.5), **settings)).axes[1], "law")  # it never settles
+
+
+def test_a_polynomial_energy_is_named_and_has_no_law():
+    model = network(2).changed(energy=dlnmc.Polynomial((-1.0, 0.25)))
+    figure = plot(dlnmc.equilibrium(model, paths=64, **BRIEF))
+    assert "polynomial energy (-1, 0.25)" in figure.get_suptitle()
+    assert not steps(figure.axes[0], "law")
+    assert any("no law" in text.get_text() for text in figure.axes[1].texts)
+
+
+@pytest.mark.parametrize("bins", [None, 16])
+def test_gradient_flow_is_drawn_in_its_own_units(bins):
+    """At β = ∞ there is no √(d/β) to measure in."""
+    model = network(3, 0.0).changed(beta=math.inf)
+    settings = {"paths": 8, "dt": 5e-3, "times": [0.0, 0.5], "start": [0.5, 1.0, 1.0, 2.0]}
+    figure = plot(dlnmc.simulate(model, bins=bins, keep_samples=bins is None, **settings))
+    assert "$\\beta$ = $\\infty$" in figure.get_suptitle()
+    if bins is None:
+        left = figure.axes[0]
+        assert left.get_ylabel() == "singular value $\\sigma$"
+        assert [line.get_ydata()[0] for line in left.lines[:4]] == pytest.approx([2.0, 1.0, 1.0, 0.5])
+    else:
+        assert figure.axes[1].get_xlabel() == "singular value $\\sigma$"

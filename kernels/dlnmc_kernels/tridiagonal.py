@@ -17,7 +17,7 @@ from dlnmc_kernels.ordering import sort
 State = tuple[Lane, Lane, Lane, Lane, Lane, Lane, Lane]
 
 NOTHING = 1e-180  # smaller eigenvalues are not told from 0
-TINY = 1e-210  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
+TINY = 1e-216  # squares of the off-diagonal stay above it: small eigenvalues always find their way to the last row
 TOLERANCE = 2.0**-56  # for the relative change of any eigenvalue when a row is split off
 ABOVE, BELOW = 1.0 + 2.0**-40, 1.0 - 2.0**-30  # factors beyond the rounding errors of a trace, and of a bound
 STEPS_PER_ROW, MORE_STEPS = 200, 1000  # at most; about 3 for random matrices, 40 for thousands of rows with zeros

@@ -30,7 +30,7 @@ def test_a_gap_is_refused(refused):
 
 
 def test_centred_by_it_the_largest_singular_value_has_no_term_in_d_to_minus_one_third():
-    """Exact draws at widths 32 … 256: the term is within 4 standard errors of 0; without the shift it is far from it."""
+    """Exact draws at widths 32 … 256: the term is within 4 errors of 0; without the shift it is far from it."""
     model = dlnmc.DeepLinearNetwork(width=32, depth=3.0, beta=32.0, kappa=0.5)
     law, shift = laws.of(model), laws.edge_shift(3.0, 0.5)
     terms = {}
