@@ -619,7 +619,7 @@ def test_histograms_need_no_kept_states():
 @pytest.mark.parametrize(
     ("model", "start", "times"),
     [
-        (DYSON.changed(energy="none"), "zero", [0.5, 2.0, 8.0]),
+        (DYSON.changed(energy="none"), "zero", [0.0, 0.5, 2.0, 8.0]),
         (NETWORK, START * 10, [0.01, 0.1]),
         (NETWORK.changed(kappa=0.0), START, [0.0, 0.5]),
         (NETWORK.changed(kappa=0.0, beta=math.inf), START, [0.0, 0.5]),
@@ -628,6 +628,7 @@ def test_histograms_need_no_kept_states():
 def test_histograms_in_time_cover_what_happens(model, start, times):
     """Free motion spreads, and a start may be anywhere: the range holds both."""
     data = simulated(model, paths=64, start=start, times=times, bins=64)
+    assert data.counted.sum("batch").values.tolist() == [64 * 5] * len(times)
     outside = int(data.underflow.sum() + data.overflow.sum())
     assert outside <= 0.02 * int(data.counted.sum())
     used = data.counts.sum(["time", "batch"]).to_numpy()

@@ -115,7 +115,7 @@ def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y
             dx, dy = x_k - load(x, l), y_k - load(y, l)
             product = dx * dy
             r = reciprocal(maximum(product, floor))
-            tamed = 1.0 - product * r
+            tamed = maximum(floor - product, splat(0.0)) * r  # exactly 0 where nothing is tamed
             r_x, r_y, e = dy * r, dx * r, tamed * entropy
             sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + (r_y + e)
             store(sum_x, l, load(sum_x, l) - r_x)
@@ -139,7 +139,7 @@ def pair_sums_deep(x: Lane, log_y: Lane, floor: Lane, entropy: Lane, sum_x: Lane
             ratio = exp(minimum(load(log_y, l) - log_y_k, splat(LARGEST_LOG_RATIO)))  # y_l / y_k
             product = dx * (1.0 - ratio)
             r = reciprocal(maximum(product, floor_k))
-            e = (1.0 - product * r) * entropy_k
+            e = maximum(floor_k - product, splat(0.0)) * r * entropy_k
             r_x, r_y = (1.0 - ratio) * r, dx * r
             sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + (r_y + e)
             store(sum_x, l, load(sum_x, l) - r_x)
@@ -149,19 +149,33 @@ def pair_sums_deep(x: Lane, log_y: Lane, floor: Lane, entropy: Lane, sum_x: Lane
 
 
 @device
-def pull(u: Lane) -> Lane:
-    """½ coth(u/2) − 1/u, an odd smooth function: 1/(1−e^{−u}) is ½ + 1/u + pull(u)."""
-    size = absolute(u)
-    z = minimum(size, splat(0.5)) * minimum(size, splat(0.5))
+def pull_and_tail(u: Lane) -> tuple[Lane, Lane]:
+    """½ coth(u/2) − 1/u for u >= 0, and 1/(e^u − 1) for u >= 0.5."""
+    z = minimum(u, splat(0.5)) * minimum(u, splat(0.5))
     # Bernoulli's series, of which the next term is below rounding for u <= 0.5
     near = z * (-691.0 / 1307674368000.0) + 1.0 / 47900160.0
     near = near * z - 1.0 / 1209600.0
     near = near * z + 1.0 / 30240.0
     near = near * z - 1.0 / 720.0
-    near = (near * z + 1.0 / 12.0) * size
-    decayed = exp(-maximum(size, splat(0.5)))
-    far = (1.0 + decayed) * reciprocal(1.0 - decayed) * 0.5 - reciprocal(maximum(size, splat(0.5)))
-    return copy_sign(select(size < 0.5, near, far), u)
+    near = (near * z + 1.0 / 12.0) * u
+    beyond = maximum(u, splat(0.5))
+    decayed = exp(-beyond)
+    tail = decayed * reciprocal(1.0 - decayed)
+    return select(u < 0.5, near, tail + 0.5 - reciprocal(beyond)), tail
+
+
+@device
+def smaller_share(inverse_depth: float, u: Lane) -> Lane:
+    """The share x ∂_x log a / N of the smaller of two, u = |log y_k/y_l|; with that of the larger it adds to 1 − 1/N.
+
+    Far below the other it decays, and is as exact as a number that is divided by λ must be.
+    """
+    pull, tail = pull_and_tail(u)
+    if inverse_depth == 0.0:
+        return 0.5 - pull
+    pull_of_x, tail_of_x = pull_and_tail(u * inverse_depth)
+    close = (0.5 - pull) - (0.5 - pull_of_x) * inverse_depth
+    return select(u * inverse_depth < 0.5, close, tail_of_x * inverse_depth - tail)
 
 
 @device
@@ -170,19 +184,17 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
 
     `floor` has the distances x_k − x_l below which repulsion is continued linearly. Infinite depth has the inverse 0.
     """
-    even = 0.5 * (1.0 - inverse_depth)
     for k in range(len(x)):
         x_k, log_y_k, floor_k = load(x, k), load(log_y, k), load(floor, k)
         sum_x_k, sum_e_k = splat(0.0), splat(0.0)
         for l in range(k):
             dx, u = x_k - load(x, l), log_y_k - load(log_y, l)
             r = dx * reciprocal(maximum(dx * dx, floor_k * floor_k))
-            odd = pull(u)
-            if inverse_depth > 0.0:
-                odd = odd - pull(u * inverse_depth) * inverse_depth
-            sum_x_k, sum_e_k = sum_x_k + r, sum_e_k + (odd + even)
+            smaller = smaller_share(inverse_depth, absolute(u))
+            larger = (1.0 - inverse_depth) - smaller
+            sum_x_k, sum_e_k = sum_x_k + r, sum_e_k + select(u < 0.0, smaller, larger)
             store(sum_x, l, load(sum_x, l) - r)
-            store(sum_e, l, load(sum_e, l) + (even - odd))
+            store(sum_e, l, load(sum_e, l) + select(u < 0.0, larger, smaller))
         store(sum_x, k, sum_x_k)
         store(sum_e, k, sum_e_k)
 
