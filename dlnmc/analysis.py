@@ -151,13 +151,16 @@ def _biases(member: xr.DataTree, exact: float | None) -> dict[str, Any]:
 def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     """What every equilibrium is held against: a sentence with figures, and whether it holds.
 
-    No path failed; early and late observations agree; the law of the trace; generator identities. Each of these fails
+    No path failed or stood still; early and late observations agree; the law of the trace; generator identities. Each of these fails
     by chance with probability 1e-6 at most (stationarity 1e-4). Where steps are biased, enough paths show it.
     """
     model = dataset.model_of(member)
     reference = model if reference is None else reference
     figures = row(member, reference)
     yield f"{figures['failed_paths']} of {figures['paths']} paths failed (none may)", figures["failed_paths"] == 0
+    if "acceptance" in member["sampler"]:
+        stuck = int(np.sum(member["sampler"]["acceptance"].to_numpy() == 0.0))
+        yield f"{stuck} of {figures['paths']} paths accepted no proposal (none may)", stuck == 0
     if figures.get("stationary") is not None:
         text = f"early and late halves differ by at most {figures['largest_z']:.2f} standard errors"
         yield f"{text} (at most {figures['allowed_z']:.2f})", figures["stationary"]

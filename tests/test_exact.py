@@ -82,7 +82,7 @@ def test_the_gap_of_two_has_its_law(kappa, energy, time):
 
 @pytest.mark.parametrize("depth", [1.0, 3.0, 20.0])
 def test_the_smaller_of_two_has_its_law(depth):
-    """κ = ½: y = σ² has the density Π y^a e^{−βy} |y_1 − y_2|, a = 1/(2N) − 1. KS; a depth half as large is rejected."""
+    """κ = ½: y = σ² has the density Π y^a e^{−βy} |y_1 − y_2|, a = 1/(2N) − 1: KS; half the depth is rejected."""
     model = dlnmc.DeepLinearNetwork(width=2, depth=depth, beta=3.0, kappa=0.5)
 
     def cdf(depth):
@@ -162,7 +162,7 @@ def test_the_determinant_holds_where_the_square_of_a_singular_value_underflows(d
         log_det += np.log(rng.gamma(shape + 1.0, size=paths)) + np.log(rng.random(paths)) / shape - math.log(3.0)
     drawn = values(exact(model, paths=paths, seed=27))
     assert np.all(drawn >= 0.0)
-    assert np.any(drawn[:, 0] < 1e-160) == (depth == 100.0)
+    assert np.any(drawn[:, 0] < 1e-160)
     with np.errstate(divide="ignore"):
         ours = np.maximum(2.0 * np.sum(np.log(drawn), axis=1), -1390.0)
     theirs = np.maximum(log_det, -1390.0)
@@ -403,6 +403,7 @@ def test_a_model_that_is_none_is_refused(refused):
 
 def test_an_interrupt_says_that_nothing_was_kept(monkeypatch, refused):
     def interrupt(bar):
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(exact_sampling.Progress, "show", interrupt)

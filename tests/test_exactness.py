@@ -86,8 +86,8 @@ def moments_are_those_of_quadrature(model, accuracy, record):
     law, control = laws.two(model), laws.two(model.changed(beta=0.94 * model.beta))
     pilot = dlnmc.equilibrium(model, paths=2048, scheme="mala", seed=1)
     memory = float(pilot["stationarity/autocorrelation_time"].max())
-    duration = 1.5 * memory * independent_states(law, accuracy) / PATHS
-    observations = math.ceil(duration / (2.0 * pilot.attrs["dt"]))
+    duration = 1.4 * memory * independent_states(law, accuracy) / PATHS
+    observations = math.ceil(duration / max(0.25 * memory, pilot.attrs["dt"]))
     tree = dlnmc.equilibrium(
         model,
         paths=PATHS,
