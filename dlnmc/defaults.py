@@ -28,6 +28,8 @@ ADJUSTED_BURN_IN = 1.5  # times the burn-in: refused proposals cost time
 TRAVEL = 0.25  # time, in natural units, that a step of Hamiltonian Monte Carlo covers where it can
 SMALL = 48  # up to this size it gives more independent states in a second than Leimkuhler–Matthews
 MOST_LEAPS = 128
+UNREACHED = 0.01  # at infinite depth: the part of the law of log σ_d, far down, that burn-in may not have reached
+MOST_REACH = 30.0  # near the threshold of equilibrium more would take for ever
 OBSERVATIONS = 64
 BINS = 256
 
@@ -121,12 +123,11 @@ def default_burn_in(model: Model) -> float:
     slowest = 0.0
     if isinstance(model, DeepLinearNetwork):
         slowest = 0.25 * model.depth / min(model.kappa, 1.0)
-        if math.isinf(model.depth):  # log σ_d diffuses over its own range, far down where its law has a heavy tail
-            law, _ = _law_and_unit(model)
-            assert isinstance(law, laws.SingularValueLaw)
-            middle, low = law.log_ppf([0.5, 0.5 / model.width])
-            tail = (model.width - 1.0) * (0.5 / model.kappa - 1.0) - 1.0  # the exponent of its distribution function
-            slowest = (1.0 + middle - low) ** 2 * (1.0 + 10.0 / tail)
+        if math.isinf(model.depth):
+            # log σ_d has a law with the tail r^{−tail}, and gets there by diffusion and against the others' pull.
+            tail = (model.width - 1.0) * (0.5 / model.kappa - 1.0) - 1.0
+            reach = min(UNREACHED ** (-1.0 / tail), MOST_REACH)
+            slowest = model.width * reach**2 / (2.0 * model.kappa) * 4.0 / (tail + 2.0)
     return (BURN_IN + slowest) * time_unit(model)
 
 

@@ -31,7 +31,7 @@ ONE = dlnmc.DeepLinearNetwork(width=32, depth=2.0, beta=32.0, kappa=1.0)
 
 
 class Fit(NamedTuple):
-    """Coefficients of powers of d^{−1/3}, the limit first, with their standard errors; χ² and its degrees of freedom."""
+    """Coefficients of powers of d^{−1/3}, the limit first, with standard errors; χ² and its degrees of freedom."""
 
     coefficients: list[float]
     errors: list[float]
@@ -79,8 +79,8 @@ def shape_at_edge(model, largest):
 def tracy_widom_is_the_limit(model, shapes, record, accuracy=ACCURACY, free=False):
     """Mean and variance as d → ∞ are those of index 1, and not of index 2.
 
-    `free`: the coefficient of d^{−1/3} is fitted. Otherwise it is the known one: for the variance 0, since to this order
-    the law is shifted as a whole.
+    `free`: the coefficient of d^{−1/3} is fitted. Otherwise it is the known one, 0 for the variance: to this order the
+    law is shifted as a whole.
     """
     widths, shift = list(shapes), shift_of_edge(model.depth, model.kappa)
     means, variances = ([getattr(shape, name) for shape in shapes.values()] for name in ("mean", "variance"))
@@ -103,6 +103,14 @@ def tracy_widom_is_the_limit(model, shapes, record, accuracy=ACCURACY, free=Fals
         assert error <= accuracy * abs(right)
         assert abs(found - right) < ERRORS * error < abs(found - wrong)
         assert fit.freedom == 0 or fit.chi_squared < chi2.isf(FALSE_ALARM, fit.freedom)
+
+
+@pytest.mark.parametrize(("depth", "kappa"), [(2.0, 1.0), (3.0, 0.75), (8.0, 2.0), (1.5, 1.0), (3.0, 0.5)])
+def test_the_shift_of_the_edge_is_that_of_fekete_points_reversed(depth, kappa):
+    """`laws.edge_shift`, from a factorisation of the limit's equation, against points that minimise at finite width."""
+    law = laws.singular_values(depth, kappa)
+    coefficient = law.edge_constant() ** (2.0 / 3.0) * law.support[1] * laws.edge_shift(depth, kappa) / 2.0
+    assert coefficient == pytest.approx(shift_of_edge(depth, kappa), rel=2e-4)
 
 
 def test_moments_of_tracy_and_widom(record):
