@@ -151,8 +151,8 @@ def _biases(member: xr.DataTree, exact: float | None) -> dict[str, Any]:
 def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     """What every equilibrium is held against: a sentence with figures, and whether it holds.
 
-    No path failed or stood still; early and late observations agree; the law of the trace; generator identities. Each of these fails
-    by chance with probability 1e-6 at most (stationarity 1e-4). Where steps are biased, enough paths show it.
+    No path failed or stood still; early and late observations agree; the law of the trace; generator identities. Each
+    fails by chance with probability 1e-6 at most (stationarity 1e-4). Where steps are biased, enough paths show it.
     """
     model = dataset.model_of(member)
     reference = model if reference is None else reference

@@ -406,7 +406,12 @@ def _extrapolated_scalar(name: str, variable: xr.DataArray, order: float) -> xr.
     others = [dim for dim in variable.dims if dim not in ("dt", "path")]
     values = variable.transpose(*others, "dt", "path")
     shape = values.shape[: len(others)]
-    results = [statistics.extrapolate(values.to_numpy()[at], steps, order) for at in np.ndindex(*shape)]
+    unknown = statistics.Estimate(np.nan, np.nan)
+    nothing = statistics.Extrapolation(unknown, unknown, order, (unknown,) * len(steps))
+    results = [
+        statistics.extrapolate(own, steps, order) if np.isfinite(own).all(axis=0).any() else nothing
+        for own in (values.to_numpy()[at] for at in np.ndindex(*shape))
+    ]
     units = variable.attrs["units"]
 
     def gathered(get: Callable[[Any], Any], *dims: str) -> tuple[list[Any], np.ndarray]:

@@ -83,25 +83,26 @@ def time_unit(model: Model) -> float:
     return unit
 
 
-def _law_and_unit(model: Model) -> tuple[laws.Law, float]:
+def law_and_unit(model: Model) -> tuple[laws.Law, float]:
     """The law of singular values or eigenvalues for d → ∞, or one of similar shape, and its unit in the model.
 
-    It is that of quadratic energy; of κ = 1 where κ = 0, and there is no equilibrium.
+    It is that of quadratic energy; of κ = 1 where κ = 0, and there is no equilibrium. The unit is 0 for β = ∞.
     """
-    similar = model if model.kappa > 0 else model.changed(kappa=1.0)
+    beta = model.beta if math.isfinite(model.beta) else 1.0
+    similar = model.changed(beta=beta, kappa=model.kappa or 1.0)
     law = laws.of(similar.changed(energy="quadratic"))
-    return law, typical_size(similar) / math.sqrt(law.moment(2))
+    return law, typical_size(similar) / math.sqrt(law.moment(2)) if math.isfinite(model.beta) else 0.0
 
 
 def equilibrium_radius(model: Model) -> float:
     """Where singular values or eigenvalues end at equilibrium, about, in units of √(d/β)."""
-    law, unit = _law_and_unit(model)
+    law, unit = law_and_unit(model)
     return law.support[1] * unit / scale(model) or 1.0
 
 
 def default_dt(model: Model) -> float:
     """A step that resolves both the typical spacing of neighbours and the steepest part of the energy."""
-    law, unit = _law_and_unit(model)
+    law, unit = law_and_unit(model)
     top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     diffusion = 2.0 * model.kappa / model.beta  # of the coordinate: dx² = diffusion dt
     if isinstance(model, DeepLinearNetwork):
@@ -173,6 +174,8 @@ def completed(run: RunType) -> RunType:
     Only the step of a Metropolis-adjusted run, and what depends on it, is left open: it comes from a pilot run.
     """
     check(run)
+    if isinstance(run, Equilibrium):
+        check_equilibrium(run)
     row, model = state_row(run), run.model
     scheme = run.scheme or default_scheme(run)
     values: dict[str, object] = {"state": row.state, "coordinates": row.coordinates, "scheme": scheme}
@@ -181,7 +184,6 @@ def completed(run: RunType) -> RunType:
     if run.leaps is None and run.dt is not None and scheme == "hmc":
         values["leaps"] = max(1, round(math.sqrt(run.dt / default_dt(model))))
     if isinstance(run, Equilibrium):
-        check_equilibrium(run)
         adjusted = SCHEMES[scheme].adjusted
         dt, duration = run.dt, run.duration
         if run.accuracy is not None:

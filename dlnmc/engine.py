@@ -145,6 +145,8 @@ def check(run: Run) -> None:
             f"scheme = {run.scheme!r}: at kappa = 0 there is no noise, and no density to sample; use "
             f"{' or '.join(fitting)}"
         )
+    if scheme.adjusted and run.model.energy.kind == "none":
+        raise InvalidValue(f"scheme = {run.scheme!r}: it samples an equilibrium, and energy = 'none' has none")
     if run.leaps is not None and run.scheme != "hmc":
         raise InvalidValue(f"leaps = {run.leaps}: only scheme = 'hmc' takes leaps, not {run.scheme!r}")
 

@@ -4,6 +4,8 @@ An observable is a function of one state of one path: an array of its d singular
 units of the model. It returns a number.
 """
 
+import contextlib
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,13 @@ class Observable(NamedTuple):
     name: str
     function: Function
     key: str  # the name, with the SHA-256 of the source for a user's own
+
+
+TAKEN = {  # variables, dimensions and coordinates of results
+    *("trace", "moment", "largest", "smallest", "ratio_middle", "ratio_all"),
+    *("path", "draw", "time", "rank", "component", "order", "bin", "bin_edge", "batch", "scalar", "dt"),
+    *("depth", "width", "size", "beta", "kappa", "clock", "last_step"),
+}
 
 
 def sum_of_values(s: Any) -> float:
@@ -59,6 +68,7 @@ BUILT_IN: dict[str, Function] = {
     function.__name__: function
     for function in (sum_of_values, log_determinant, effective_rank, log_condition, largest_gap)
 }
+ALLOWED = f'allowed: {", ".join(BUILT_IN)}, or {{"name": function}}'
 
 
 def resolved(observables: Sequence[str] | Mapping[str, Function] | None, size: int) -> tuple[Observable, ...]:
@@ -68,37 +78,56 @@ def resolved(observables: Sequence[str] | Mapping[str, Function] | None, size: i
     """
     if observables is None:
         return ()
-    if isinstance(observables, str):
-        observables = [observables]
-    pairs = observables.items() if isinstance(observables, Mapping) else [(name, None) for name in observables]
-    return tuple(_resolved(str(name), function, size) for name, function in pairs)
+    if isinstance(observables, Mapping):
+        return tuple(_own(name, function, size) for name, function in observables.items())
+    names: Any = [observables] if isinstance(observables, str) else observables
+    if not isinstance(names, Sequence):
+        raise InvalidValue(f"observables = {observables!r}: {ALLOWED}")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or name not in BUILT_IN:
+            raise InvalidValue(f"observables: unknown name {name!r}; {ALLOWED}")
+        if name in names[:index]:
+            raise InvalidValue(f"observables: {name!r} is asked for twice")
+    return tuple(Observable(name, compiled(BUILT_IN[name]), name) for name in names)
 
 
-def _resolved(name: str, function: Function | None, size: int) -> Observable:
-    if function is None:
-        if name not in BUILT_IN:
+@functools.lru_cache(maxsize=256)
+def compiled(function: Function) -> Function:
+    """The compiled function, once for all runs that ask for it."""
+    return function if JIT_DISABLED or hasattr(function, "py_func") else device(function)
+
+
+def _own(name: Any, function: Any, size: int) -> Observable:
+    plain = getattr(function, "py_func", function)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise InvalidValue(f"observables: the name {str(name)!r} must be an identifier, such as 'my_observable'")
+    if name in TAKEN:
+        raise InvalidValue(f"observables: the name {name!r} has a meaning in results already; take another")
+    if not inspect.isfunction(plain):
+        raise InvalidValue(
+            f"observables: {name!r} is {function!r}: it must be a function that is written in Python, or one compiled "
+            "by Numba"
+        )
+    values = []
+    for tried in (plain, compiled(function)):  # compiled code does not see an index that is out of range
+        try:
+            values.append(tried(np.linspace(0.5, 1.5, size)))
+        except Exception as error:  # whatever a user's function does
+            reason = " ".join(str(error).split())[:200]
             raise InvalidValue(
-                f'observables: unknown name {name!r}; allowed: {", ".join(BUILT_IN)}, or {{"name": function}}'
-            )
-        return Observable(name, device(BUILT_IN[name]), name)
-    if not name.isidentifier() or not callable(function):
-        raise InvalidValue(f"observables = {{{name!r}: {function!r}}}: it must be an identifier and a function")
-    compiled = function if JIT_DISABLED or hasattr(function, "py_func") else device(function)
-    try:
-        value = float(compiled(np.linspace(0.5, 1.5, size)))
-    except Exception as error:  # whatever a user's function does
-        reason = " ".join(str(error).split())[:200]
-        raise InvalidValue(f"observables: {name!r} cannot be compiled, or does not return a number: {reason}") from None
-    del value
-    return Observable(name, compiled, f"{name}:{_digest(function)}")
+                f"observables: {name!r} cannot be compiled, or fails on {size} values: {reason}"
+            ) from None
+    if not all(isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating) for value in values):
+        raise InvalidValue(f"observables: {name!r} returns {values[0]!r}: it must be a real number")
+    return Observable(name, compiled(function), f"{name}:{_digest(plain)}")
 
 
 def _digest(function: Any) -> str:
-    """The SHA-256 of a function's source, or of its bytecode where there is no source."""
-    plain = getattr(function, "py_func", function)
-    try:
-        text = inspect.getsource(plain).encode()
-    except (OSError, TypeError):
-        code = plain.__code__
-        text = code.co_code + repr(code.co_consts).encode()
-    return hashlib.sha256(text).hexdigest()[:16]
+    """The SHA-256 of a function: its source, where there is one, its code, and the values that it refers to."""
+    source = ""
+    with contextlib.suppress(OSError, TypeError):
+        source = inspect.getsource(function)
+    code = function.__code__
+    cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    parts = (source, code.co_code.hex(), repr(code.co_consts), repr(code.co_names), cells, function.__defaults__)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

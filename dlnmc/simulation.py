@@ -1,5 +1,6 @@
 """Running: `simulate`, `equilibrium` and `sweep`, and the machinery that takes a run from chunks to arrays."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ from dlnmc.store import ChunkStore
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
 
+MOST_REFINED = 2**16  # times the finest step of a ladder: each coarse step sums the normals of as many
 Observables = Sequence[str] | Mapping[str, Function] | None
 Start = str | ArrayLike | xr.Dataset | xr.DataTree | None
 
@@ -243,17 +245,24 @@ def ladder(settings: dict[str, Any], start: Start, **optional: Any) -> list[Memb
     dt = optional.pop("dt", None)
     dt = settings.get("dt") if dt is None else dt
     settings = {name: value for name, value in settings.items() if name != "dt"}
-    if not isinstance(dt, Sequence | np.ndarray):
+    if isinstance(dt, str) or not isinstance(dt, Sequence | np.ndarray):
         return [prepared(Equilibrium, settings, start, dt=dt, **optional)]
-    if optional.get("scheme") is None:
-        settings.setdefault("scheme", "leimkuhler_matthews")  # the default of the smallest step must serve all
-    steps = [float(step) for step in dt]
+    listed = list(dt)
+    for step in listed:
+        number = isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool)
+        if not number or not 0 < step < math.inf:
+            raise InvalidValue(f"dt: the list holds {step!r}: steps must be finite numbers > 0")
+    steps = [float(step) for step in listed]
     if not steps or len(set(steps)) < len(steps):
         raise InvalidValue(f"dt = {steps}: a list must hold one or more different steps")
+    if optional.get("scheme") is None:
+        settings.setdefault("scheme", "leimkuhler_matthews")  # the default of the smallest step must serve all
     finest = min(steps)
     members = []
     for step in sorted(steps):
-        ratio = step / finest if finest > 0 else 1.0
+        ratio = step / finest
+        if ratio > MOST_REFINED:
+            raise InvalidValue(f"dt = {steps}: {step:g} is more than {MOST_REFINED} times the smallest, {finest:g}")
         if not abs(ratio - round(ratio)) <= 1e-9 * ratio:
             raise InvalidValue(f"dt = {steps}: {step:g} must be a whole multiple of the smallest, {finest:g}")
         refined = settings | {"refinement": round(ratio)}

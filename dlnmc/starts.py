@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dlnmc import ensembles, laws
 from dlnmc.config import Run
-from dlnmc.defaults import typical_size
+from dlnmc.defaults import law_and_unit
 from dlnmc.engine import noise_key, scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion, Model
@@ -44,7 +44,7 @@ def start_levels(run: Run, given: Floats | None, first_block: int, blocks: int) 
         return np.asarray(np.log(values), dtype=np.float64)
 
 
-def _levels(model: Model, law: laws.Law, probability: Floats, unit: float) -> Floats:
+def _levels(law: laws.Law, unit: float, probability: Floats) -> Floats:
     """Levels at quantiles of a law in units of `unit`."""
     if isinstance(law, laws.SingularValueLaw):
         return np.asarray(np.asarray(law.log_ppf(probability)) + np.log(unit), dtype=np.float64)
@@ -58,16 +58,14 @@ def _random(run: Run, first_block: int, blocks: int) -> Floats:
     equilibrium to scale to (κ = 0), that of κ = 1 is taken.
     """
     model, size = run.model, run.model.size
-    similar = model if model.kappa > 0 else model.changed(kappa=1.0)
     cell = (np.arange(size) + _uniforms(run, first_block, blocks, size)) / size
-    law = laws.of(similar.changed(energy="quadratic"))
-    return _levels(model, law, cell, typical_size(similar) / np.sqrt(law.moment(2)))
+    return _levels(*law_and_unit(model), cell)
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:
     """The quantiles of the equilibrium law at (i − ½)/d, the same for every path."""
     probability = (np.arange(run.model.size) + 0.5) / run.model.size
-    return np.tile(_levels(run.model, laws.of(run.model), probability, scale(run.model)), (blocks * WIDTH, 1))
+    return np.tile(_levels(laws.of(run.model), scale(run.model), probability), (blocks * WIDTH, 1))
 
 
 def _zero(run: Run, first_block: int, blocks: int) -> Floats:
@@ -86,12 +84,16 @@ def check_start(run: Run) -> None:
         )
     if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
-    if run.start == "zero":
-        ensembles.recipe(run.model, 1.0)  # refuses where no first step can be drawn
+    if run.start == "zero" and not any(row.serves(run.model, 1.0) for row in ensembles.SAMPLERS):
+        raise InvalidValue(
+            "start = 'zero': its first step is known for Dyson Brownian motion with kappa > 0 and energy quadratic or "
+            "none; use 'random', 'law' or an array"
+        )
     if run.start == "law":
         laws.of(run.model)
-    if run.start == "random" and not math.isfinite(run.model.beta):
-        raise InvalidValue("start = 'random': at beta = inf there is no scale to draw from; give an array")
+    if run.start == "random" and not law_and_unit(run.model)[1] > 0.0:
+        where = "beta = inf" if not math.isfinite(run.model.beta) else "infinite depth and width 1"
+        raise InvalidValue(f"start = 'random': at {where} there is no scale to draw from; give an array")
 
 
 def checked_array(values: Any, run: Run) -> Floats:

@@ -64,20 +64,23 @@ def _limits(rows: list[dict[str, Any]]) -> list[str]:
         for key, heading in (("trace", "trace/exact"), ("spacing", "spacing ratio")):
             if first is not None and row["dt"] == first and f"{key}_limit" in row:
                 name = analysis.name_of({name: value for name, value in row.items() if name != "dt"})
-                limit = f"{row[f'{key}_limit']:.4f} ± {row[f'{key}_limit_error']:.4f}"
-                lines.append(f"dt → 0, {name}: {heading} {limit}, order {row[f'{key}_order']:.2f}")
+                limit = _cell(row, f"{key}_limit", f"{key}_limit_error", ".4f")
+                order = _finite(row[f"{key}_order"])
+                seen = "" if order is None else f", order {order:.2f}"
+                lines.append(f"dt → 0, {name}: {heading} {limit}{seen}")
     return ["", *lines] if lines else []
 
 
 def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
-    value = row.get(key)
+    value = _finite(row.get(key))
     if value is None:
         return "–"
     text = format(value, form)
     spread = None if error is None else _finite(row.get(error))
     mark = ""
     if key.endswith("_bias"):
-        mark = " !" if abs(value) > row[key.replace("_bias", "_error")] else "  "
+        statistical = _finite(row[key.replace("_bias", "_error")])
+        mark = " !" if statistical is not None and abs(value) > statistical else "  "
     return text + mark if spread is None else f"{text} ± {spread:{form.lstrip('+')}}{mark}"
 
 

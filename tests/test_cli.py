@@ -511,7 +511,7 @@ def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
     assert "KS to law" in out
     code, out, err = dlnmc_command("check", "results/semicircle.nc")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "14 passed, 0 failed"
+    assert out.splitlines()[-1] == "16 passed, 0 failed"
 
 
 def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):

@@ -9,6 +9,7 @@ import xarray as xr
 
 import dlnmc
 from dlnmc import laws, statistics, studies, tables
+from dlnmc.chunks import Member
 from dlnmc.config import Equilibrium
 from dlnmc.simulation import member_seed
 
@@ -128,7 +129,7 @@ def test_more_paths_threads_or_steps_leave_the_others_as_they_were():
 def test_the_stored_runs_reproduce_every_member(arrays_of):
     tree = ladder()
     for index, config in enumerate(json.loads(tree.attrs["config"])):
-        found = arrays_of(dlnmc.chunks.Member(Equilibrium(**config)))["samples"][..., ::-1]
+        found = arrays_of(Member(Equilibrium(**config)))["samples"][..., ::-1]
         assert np.array_equal(found, states(tree).isel(dt=index))
 
 

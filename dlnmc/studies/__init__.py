@@ -53,6 +53,9 @@ class Study(Description):
         common = run.pop("common_noise", False)
         if not isinstance(common, bool):
             raise InvalidValue(f"run.common_noise = {common!r}: it must be true or false")
+        observables = run.get("observables")
+        if isinstance(observables, Mapping) and any(map(callable, observables.values())):
+            raise InvalidValue("run.observables: a study takes a list of names of built-in ones, no functions")
         known = run_settings(Equilibrium)
         for key in run:
             if key not in known:

@@ -94,6 +94,6 @@ def measure(function: Any, recent: Lane, halves: Any, sums: Lane, squares: Lane)
                 for i in range(len(state)):
                     state[i] = recent[b, n, i, lane]
                     finite = finite and np.isfinite(state[i])
-                value = float(function(state)) if finite else np.nan
+                value = 1.0 * function(state) if finite else np.nan
                 sums[b, halves[n], lane] += value
                 squares[b, lane] += value * value

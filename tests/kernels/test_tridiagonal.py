@@ -1,4 +1,4 @@
-"""Singular values to high relative accuracy, eigenvalues to rounding of the largest, the bounds behind the shifts."""
+"""Singular values to high relative accuracy, eigenvalues to rounding, the bounds behind the shifts, the ensembles."""
 
 import mpmath
 import numpy as np
@@ -7,8 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_tools import EXTENDED, in_another_process, sized
 
+from dlnmc_kernels.driver import normals
+from dlnmc_kernels.ensembles import hermite, laguerre
+from dlnmc_kernels.gamma import BESIDE
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import WIDTH, load, splat, store
+from dlnmc_kernels.philox import EXACT
 from dlnmc_kernels.tridiagonal import NOTES, eigenvalues, lower_bound, qd_eigenvalues, qd_step
 
 EPS = np.finfo(float).eps
@@ -92,7 +96,7 @@ def bracketed(count, values, error):
 # --- singular values --------------------------------------------------------------------------------------------------
 
 
-def laguerre(size, rng, depth=4.0):
+def laguerre_squares(size, rng, depth=4.0):
     return rng.chisquare(1.0 / depth + size - np.arange(1, size + 1)), rng.chisquare(np.arange(size - 1, 0, -1.0))
 
 
@@ -114,8 +118,8 @@ MATRICES = {
     "random": RANDOM,
     "of size 1": (np.array([3.0]), np.array([])),
     "of size 2": (np.array([3.0, 1e-7]), np.array([5.0])),
-    "laguerre": laguerre(SIZE, RNG),
-    "of depth 30": laguerre(SIZE, RNG, 30.0),
+    "laguerre": laguerre_squares(SIZE, RNG),
+    "of depth 30": laguerre_squares(SIZE, RNG, 30.0),
     "graded down": graded(SIZE, 1e-9),
     "graded up": graded(SIZE, 1e9),
     "over 200 decades": (10.0 ** RNG.uniform(-100, 0, SIZE), 10.0 ** RNG.uniform(-100, 0, SIZE - 1)),
@@ -180,7 +184,7 @@ def test_singular_values_of_any_grading(exponents, seed):
 def test_all_singular_values_of_large_matrices(depth, reverse):
     """Counted in long doubles: each square within 1e-13 of the one of its rank, and not within a tenth of EPS."""
     size = sized(600, 40)
-    q, e = laguerre(size, np.random.default_rng(9), depth)
+    q, e = laguerre_squares(size, np.random.default_rng(9), depth)
     if reverse:  # the smallest live in the first rows
         q, e = q[::-1], e[::-1]
     values, steps = solve(bidiagonal, q, e)
@@ -198,10 +202,10 @@ def test_all_singular_values_of_large_matrices(depth, reverse):
 def test_equal_matrices_in_all_lanes_need_few_steps():
     """The count that speed rests on: about three for each eigenvalue."""
     size = sized(500, 60)
-    q, e = laguerre(size, np.random.default_rng(10))
+    q, e = laguerre_squares(size, np.random.default_rng(10))
     assert solve(bidiagonal, q, e)[1] <= 3.1 * size
     rng = np.random.default_rng(11)
-    together = [np.stack(x, axis=1) for x in zip(*(laguerre(size, rng) for _ in range(WIDTH)), strict=True)]
+    together = [np.stack(x, axis=1) for x in zip(*(laguerre_squares(size, rng) for _ in range(WIDTH)), strict=True)]
     padded = np.concatenate([together[1], np.zeros((1, WIDTH))])
     assert solve(bidiagonal, together[0], padded)[1] <= 3.2 * size  # lanes hardly wait for each other
 
@@ -387,7 +391,7 @@ def step_loop(q, e, shift, out):
 
 @pytest.mark.parametrize("shift", [0.0, 0.001])
 def test_a_step_shifts_the_eigenvalues_and_sums_up_the_traces(shift):
-    q, e = laguerre(7, np.random.default_rng(15), 1.0)
+    q, e = laguerre_squares(7, np.random.default_rng(15), 1.0)
 
     def step(s):
         new_q, new_e, out = in_lanes(q), in_lanes(np.append(e, 0.0)), np.empty((8, WIDTH))
@@ -426,3 +430,50 @@ def test_what_has_not_converged_is_nan():
     steps, missing = in_another_process(UNFINISHED, NUMBA_DISABLE_JIT="1").split(" ", 1)
     assert int(steps) == 10
     assert all(int(m) == 9 for m in missing.strip("[]\n").split(","))
+
+
+# --- ensembles --------------------------------------------------------------------------------------------------------
+
+KEY = np.uint64(20_240_302)
+
+
+def draw(kernel, parameter, size, blocks, first_block=0):
+    out = np.empty((blocks, size, WIDTH))
+    with np.errstate(all="ignore"):
+        kernel(KEY, EXACT, first_block, parameter, out)
+    assert np.all(np.diff(out, axis=1) >= 0.0)
+    return out
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8])
+def test_the_eigenvalues_add_up_to_the_diagonal(size):
+    """The diagonal of the β-Hermite model are the stream's normals, times √κ."""
+    diagonal = np.empty((3, size + size % 2, WIDTH))
+    normals(KEY, EXACT, 5, BESIDE, diagonal)
+    total = np.sqrt(1.3) * diagonal[:, :size].sum(axis=1)
+    assert np.allclose(draw(hermite, 1.3, size, 3, 5).sum(axis=1), total, rtol=0.0, atol=1e-13 * size)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "parameter", "size", "mean"),
+    [
+        (hermite, 0.7, 6, 0.7 * 6 + 30),
+        (laguerre, 1.0, 6, 18.0),
+        (laguerre, 40.0, 6, 15.0 + 6 / 80),
+        (laguerre, 3.0, 1, 1 / 6),
+    ],
+)
+def test_the_mean_square_of_an_ensemble(kernel, parameter, size, mean):
+    """E Σx² = κd + d(d − 1), E Σσ² = d(d − 1)/2 + d/(2N): six standard errors, a mean 20 % larger is rejected."""
+    squares = np.sum(draw(kernel, parameter, size, sized(2000, 60)) ** 2, axis=1).ravel()
+    error = np.std(squares) / np.sqrt(len(squares))
+    assert abs(np.mean(squares) - mean) < 6.0 * error
+    assert abs(np.mean(squares) - 1.2 * mean) > 6.0 * error or size == 1
+
+
+def test_the_smallest_singular_value_underflows_to_zero():
+    drawn = draw(laguerre, 1e6, 3, sized(200, 20))
+    assert np.mean(drawn[:, 0] == 0.0) > 0.95
+    assert np.all(drawn[:, 1:] > 1e-6)
+    drawn = draw(laguerre, 300.0, 3, sized(200, 20))[:, 0]
+    assert np.any((drawn > 0.0) & (drawn < 1e-150))
