@@ -121,7 +121,7 @@ def histogram_range(member: Member) -> tuple[float, float]:
     radius = equilibrium_radius(model) * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     if isinstance(run, Simulation):
         if member.given is not None:
-            radius = max(radius, float(np.max(np.abs(member.given))) / scale(model))
+            radius = max(radius, 1.05 * float(np.max(np.abs(member.given))) / scale(model))
         if model.energy.kind == "none":
             growth = 2.0 * (model.size - 1.0 + model.kappa) * run.times[-1] * kernel_time(model) / model.beta
             radius += 2.2 * np.sqrt(growth) / scale(model)
@@ -187,6 +187,8 @@ def prepared_call(
     arrays["samples"][:, plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]] = 0.0  # before a start from 0
     noise = Noise(noise_key(run.seed), stream, run.refinement)
     dt, bins_per_unit = run.dt * kernel_time(run.model), bins / (high - low)
+    for slot in plan.slots[(plan.steps < plan.first_step) & (plan.slots >= 0)]:  # all at 0
+        arrays["counts"][:, slot, 1 + int(-low * bins_per_unit)] = size * np.sum(path < run.paths, axis=1)
 
     def call(from_step: int, to_step: int) -> None:
         events = slice(*np.searchsorted(plan.steps, (from_step, to_step)))

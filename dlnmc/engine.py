@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnmc.config import Run
+from dlnmc.config import Equilibrium, Run
 from dlnmc.energies import NoEnergy, Quadratic
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -38,6 +38,7 @@ class SchemeRow(NamedTuple):
     needs_additive_noise: bool = False
     needs_noise: bool = False  # kappa > 0
     adjusted: bool = False  # by Metropolis: no bias, and a step from a pilot run
+    follows_paths: bool = True  # its steps approximate the process in time, not its equilibrium alone
     memory: Callable[[int], int] = lambda size: 0  # rows carried from step to step
     order: float = 1.0  # of the bias at equilibrium in the step, as measured
 
@@ -108,6 +109,7 @@ SCHEMES = {
         needs_additive_noise=True,
         needs_noise=True,
         adjusted=True,
+        follows_paths=False,
         memory=lambda size: size + 1,
     ),
 }
@@ -144,6 +146,12 @@ def check(run: Run) -> None:
         raise InvalidValue(
             f"scheme = {run.scheme!r}: at kappa = 0 there is no noise, and no density to sample; use "
             f"{' or '.join(fitting)}"
+        )
+    if not scheme.follows_paths and not isinstance(run, Equilibrium):
+        fitting = [name for name, other in SCHEMES.items() if other.follows_paths]
+        raise InvalidValue(
+            f"scheme = {run.scheme!r}: its steps reach the equilibrium but do not follow paths in time; use "
+            f"{' or '.join(fitting)}, or equilibrium"
         )
     if scheme.adjusted and run.model.energy.kind == "none":
         raise InvalidValue(f"scheme = {run.scheme!r}: it samples an equilibrium, and energy = 'none' has none")

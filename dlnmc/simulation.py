@@ -51,7 +51,6 @@ def simulate(
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
-    leaps: int | None = None,
     bins: int | None = None,
     keep_samples: bool = True,
     seed: int = 0,
@@ -75,9 +74,7 @@ def simulate(
         result, which is continued from its last state with fresh noise.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
-        schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala", "hmc".
-    leaps
-        Leapfrog steps in one step of "hmc".
+        schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala".
     bins
         Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
     keep_samples
@@ -113,7 +110,6 @@ def simulate(
         state=state,
         coordinates=coordinates,
         scheme=scheme,
-        leaps=leaps,
         seed=seed,
         failed_fraction=failed_fraction,
     )
@@ -157,6 +153,8 @@ def equilibrium(
         The time step, or several, each a whole multiple of the smallest: a ladder on shared noise, with a dimension
         `dt` and a group `extrapolated`, the values for dt → 0 with their errors. With the schemes "mala" and "hmc" the
         step makes no bias; left out, it comes from a pilot run.
+    leaps
+        Leapfrog steps in one step of "hmc"; left out, as many as cover a quarter of the natural time, at most 128.
     accuracy
         The relative standard error that the mean of Tr WᵀW (or Σx²) should have, and a bound on its bias; it chooses
         `dt` and `duration` where they are left out.
