@@ -55,16 +55,16 @@ class Circumstances(NamedTuple):
     threads: int
 
 
-def parameters(run: Run) -> dict[str, Any]:
+def parameters(model: Model) -> dict[str, Any]:
     """The model's parameters that become coordinates."""
-    return {name: getattr(run.model, name) for name in SWEPT if name in type(run.model).model_fields}
+    return {name: getattr(model, name) for name in SWEPT if name in type(model).model_fields}
 
 
-def _is_dyson(run: Run) -> bool:
-    return isinstance(run.model, DysonBrownianMotion)
+def _is_dyson(model: Model) -> bool:
+    return isinstance(model, DysonBrownianMotion)
 
 
-def _labelled(data: xr.Dataset) -> xr.Dataset:
+def labelled(data: xr.Dataset) -> xr.Dataset:
     """The dataset with units and a meaning on every coordinate."""
     for name in set(data.coords) & set(COORDINATES):
         units, long_name = COORDINATES[str(name)]
@@ -72,30 +72,32 @@ def _labelled(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
-def _states(run: Run, samples: np.ndarray, dim: str, steps: np.ndarray) -> xr.Dataset:
-    """The kept states: rank 1 is the largest singular value; eigenvalues ascend."""
-    if _is_dyson(run):
+def states(model: Model, values: np.ndarray, *dims: str) -> xr.Dataset:
+    """Ascending values (path, *dims, component): rank 1 is the largest singular value; eigenvalues ascend."""
+    if _is_dyson(model):
         name, component, long_name = "eigenvalues", "component", "eigenvalues, ascending"
     else:
         name, component, long_name = "singular_values", "rank", "singular values of W, rank 1 the largest"
-        samples = samples[..., ::-1]
-    coords: dict[str, Any] = {"path": np.arange(run.paths), component: np.arange(1, run.model.size + 1)}
-    if dim == "draw":
-        coords["draw"] = np.arange(1, len(steps) + 1)
+        values = values[..., ::-1]
+    coords = {"path": np.arange(len(values)), component: np.arange(1, model.size + 1)}
     attrs = {"long_name": long_name, "units": MODEL_UNITS}
-    data = xr.Dataset({name: (("path", dim, component), np.ascontiguousarray(samples), attrs)}, coords=coords)
-    return data.assign_coords(_times(run, steps, dim))
+    return xr.Dataset({name: (("path", *dims, component), np.ascontiguousarray(values), attrs)}, coords=coords)
+
+
+def clock_units(model: Model) -> str:
+    """The units of time, in words."""
+    return f"time in the model's clock ({_clock(model)})"
 
 
 def _times(run: Run, steps: np.ndarray, dim: str) -> dict[str, Any]:
     """The coordinate `time` of observed steps."""
     assert run.dt is not None
-    attrs = {"long_name": "time since the start", "units": f"time in the model's clock ({_clock(run)})"}
+    attrs = {"long_name": "time since the start", "units": clock_units(run.model)}
     return {"time": (dim, (steps - run.first_step) * run.dt, attrs)}
 
 
-def _clock(run: Run) -> str:
-    return getattr(run.model, "clock", "paper")
+def _clock(model: Model) -> str:
+    return getattr(model, "clock", "paper")
 
 
 def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
@@ -128,7 +130,7 @@ def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
     return xr.Dataset(variables, coords={"path": np.arange(run.paths)})
 
 
-def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
+def provenance(model: Model, seed: int, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
     """Attributes of the root. Wall-clock and machine facts stand only here."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {
@@ -138,14 +140,10 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
         "history": f"{now} made by dlnmc {__version__}",
         "dlnmc_version": __version__,
         "config": json.dumps(config, sort_keys=True),
-        "model": run.model.kind,
-        "energy": run.model.energy.kind,
-        "seed": np.uint64(run.seed),
-        "scheme": run.scheme,
-        "dt": run.dt,
-        **({} if run.leaps is None else {"leaps": run.leaps}),
-        "coordinates_evolved": run.coordinates,
-        "clock": _clock(run),
+        "model": model.kind,
+        "energy": model.energy.kind,
+        "seed": np.uint64(seed),
+        "clock": _clock(model),
         "kernel_hash": source_hash(),
         "numba_version": numba.__version__,
         "numpy_version": np.__version__,
@@ -158,16 +156,23 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
     }
 
 
+def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
+    """Attributes of the root of a run: also its scheme and step."""
+    scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates}
+    leaps = {} if run.leaps is None else {"leaps": run.leaps}
+    return provenance(run.model, run.seed, circumstances, title, config) | scheme | leaps
+
+
 def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.Dataset:
     """The result of `simulate`."""
     run, plan = member.run, schedule(member.run)
     times = _times(run, plan.steps, "time")
     parts = [xr.Dataset(coords=times), _sampler(run, arrays["tally"])]
     if run.keep_samples:
-        parts.append(_states(run, _without_failed(arrays["samples"], arrays["tally"]), "time", plan.steps))
+        parts.append(states(run.model, _without_failed(arrays["samples"], arrays["tally"]), "time"))
     if run.bins is not None:
         parts.append(_histogram(member, arrays["counts"], ("time",)).assign_coords(times))
-    data = _labelled(xr.merge(parts).assign_coords(parameters(run)))
+    data = labelled(xr.merge(parts).assign_coords(parameters(run.model)))
     data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
     data.attrs["last_step"] = plan.last_step
     return data
@@ -195,8 +200,8 @@ def _scalars(member: Member, arrays: Arrays) -> list[Scalar]:
     run = member.run
     plan, size = schedule(run), run.model.size
     each = np.bincount(plan.halves, minlength=2)
-    what = "x" if _is_dyson(run) else "sigma"
-    square = "sum of x^2" if _is_dyson(run) else "Tr W^T W"
+    what = "x" if _is_dyson(run.model) else "sigma"
+    square = "sum of x^2" if _is_dyson(run.model) else "Tr W^T W"
     rows = [("trace", "moments", 1, f"time average of {square}", MODEL_UNITS)]
     rows += [
         (name, "extremes", row, f"time average of the {name} {what}", MODEL_UNITS)
@@ -247,7 +252,7 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
     sums = _without_failed(arrays["sums"], arrays["tally"]).sum(axis=1) / len(plan.steps)
     with np.errstate(all="ignore"):  # at extreme β the scale's powers leave the range of numbers
         moments = sums[:, :MOMENTS] / run.model.size / scale(run.model) ** orders
-    what = "x" if _is_dyson(run) else "sigma"
+    what = "x" if _is_dyson(run.model) else "sigma"
     long_name = f"time average of mean over components of {what}^order"
     groups["moments"]["moment"] = (("path", "order"), moments, {"long_name": long_name, "units": SCALED_UNITS})
     groups["moments"] = groups["moments"].assign_coords(order=orders)
@@ -256,7 +261,8 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
     histogram = _histogram(member, arrays["counts"])
     if run.keep_samples:
         samples = _without_failed(arrays["samples"], arrays["tally"])
-        groups["samples"] = _states(run, samples, "draw", plan.steps[plan.draws >= 0])
+        coords = {"draw": np.arange(1, run.draws + 1)} | _times(run, plan.steps[plan.draws >= 0], "draw")
+        groups["samples"] = states(run.model, samples, "draw").assign_coords(coords)
     return groups | {"histogram": histogram, "law": _law(run, histogram["edges"].to_numpy())}
 
 
@@ -276,7 +282,7 @@ def _stationarity(run: Run, scalars: Sequence[Scalar]) -> xr.Dataset:
             found = statistics.effective_samples(scalar.mean * n, scalar.square * n, n)
             worth[k], error[k] = found
             time[k] = n * interval / found.value
-    clock = f"time in the model's clock ({_clock(run)})"
+    clock = clock_units(run.model)
     return xr.Dataset(
         {
             "z": ("scalar", z, {"long_name": "late minus early mean over its standard error", "units": "1"}),
@@ -355,8 +361,8 @@ def equilibrium_tree(member: Member, arrays: Arrays, circumstances: Circumstance
     """The result of `equilibrium`."""
     run = member.run
     groups = {"/": xr.Dataset()} | _groups(member, arrays)
-    labelled = {name: _labelled(group.assign_coords(parameters(run))) for name, group in groups.items()}
-    tree = xr.DataTree.from_dict(labelled)
+    with_labels = {name: labelled(group.assign_coords(parameters(run.model))) for name, group in groups.items()}
+    tree = xr.DataTree.from_dict(with_labels)
     tree.attrs = _provenance(
         run, circumstances, "Equilibrium of " + type(run.model).__name__, json.loads(run.to_json())
     )
@@ -369,7 +375,7 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
     dims = swept_dimensions([member.run for member in members])
     each: dict[str, dict[tuple[Any, ...], xr.Dataset]] = {}
     for member, arrays in zip(members, results, strict=True):
-        values = parameters(member.run) | {"dt": member.run.dt}
+        values = parameters(member.run.model) | {"dt": member.run.dt}
         at = tuple(values[name] for name in dims)
         fixed = {name: value for name, value in values.items() if name not in (*dims, "dt")}
         own = xr.Dataset(
@@ -379,7 +385,7 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
             own["dt"] = ((), member.run.dt, {"long_name": COORDINATES["dt"][1], "units": COORDINATES["dt"][0]})
         for name, group in ({"/": own} | _groups(member, arrays)).items():
             each.setdefault(name, {})[at] = group.assign_coords(fixed)
-    groups = {name: _labelled(_combined(data, dims)) for name, data in each.items()}
+    groups = {name: labelled(_combined(data, dims)) for name, data in each.items()}
     first = members[0].run
     if "dt" in dims:
         groups["extrapolated"] = _extrapolated(groups, SCHEMES[str(first.scheme)].order)
@@ -397,7 +403,7 @@ def _extrapolated(groups: Mapping[str, xr.Dataset], order: float) -> xr.Dataset:
         for name, variable in groups.get(group, xr.Dataset()).data_vars.items():
             if variable.dims[-1] == "path":
                 found.append(_extrapolated_scalar(str(name), variable, order))
-    return _labelled(xr.concat(found, dim="scalar", data_vars="all", coords="minimal", compat="override"))
+    return labelled(xr.concat(found, dim="scalar", data_vars="all", coords="minimal", compat="override"))
 
 
 def _extrapolated_scalar(name: str, variable: xr.DataArray, order: float) -> xr.Dataset:
@@ -439,7 +445,7 @@ def swept_dimensions(runs: Sequence[Run]) -> list[str]:
     """The parameters that differ between runs. Raises InvalidValue unless the runs form a grid in them."""
     if len({type(run.model) for run in runs}) != 1:
         raise InvalidValue("a sweep needs models of one class")
-    values = [parameters(run) for run in runs]
+    values = [parameters(run.model) for run in runs]
     if len({tuple(value.items()) for value in values}) < len(runs):
         values = [value | {"dt": run.dt} for value, run in zip(values, runs, strict=True)]
     dims = [name for name in values[0] if len({value[name] for value in values}) > 1]

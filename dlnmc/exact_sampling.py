@@ -1,7 +1,6 @@
 """`exact`: independent draws from the exact law of the singular values or eigenvalues, without a time step."""
 
 import json
-import os
 import time as clock
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -11,11 +10,11 @@ import xarray as xr
 from pydantic import Field
 
 from dlnmc import dataset
-from dlnmc.config import Positive, Simulation
+from dlnmc.config import Positive
 from dlnmc.descriptions import Description
 from dlnmc.ensembles import Floats, blocks, recipe
-from dlnmc.errors import Interrupted, InvalidValue, RunFailed
-from dlnmc.executors import run_in_threads, thread_count
+from dlnmc.errors import Interrupted, RunFailed
+from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.progress import Progress
 from dlnmc_kernels.lanes import WIDTH
@@ -111,7 +110,7 @@ def draw(described: Exact, *, threads: int | None, progress: bool) -> Floats:
     model, paths = described.model, described.paths
     recipe(model, described.time)
     count = thread_count(threads)
-    _refuse_more_than_memory(described)
+    refuse_more_than_memory(2.0 * 8.0 * paths * model.size, paths, "take fewer paths")  # a dataset is a copy
     values = np.empty((paths, model.size))
     done = 0
 
@@ -153,27 +152,14 @@ def _parts(described: Exact) -> list[Part]:
     return [Part(first, min(each, total - first)) for first in range(0, total, each)]
 
 
-def _refuse_more_than_memory(described: Exact) -> None:
-    needed = 2.0 * 8.0 * described.paths * described.model.size  # a dataset of singular values is a reversed copy
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
-        raise InvalidValue(
-            f"paths = {described.paths}: the results would take {needed / 2**30:.3g} GiB, and the machine has "
-            f"{memory / 2**30:.3g} GiB of memory; take fewer paths"
-        )
-
-
 def _labelled(described: Exact, values: Floats, circumstances: dataset.Circumstances) -> xr.Dataset:
-    """The values as a labelled dataset: a simulation's without its time axis, step and scheme."""
-    run = Simulation(model=described.model, paths=described.paths, seed=described.seed, dt=1.0, times=(0.0,))
-    data = dataset._states(run, values[:, np.newaxis], "time", np.zeros(1)).isel(time=0, drop=True)
-    data = data.assign_coords(dataset.parameters(run))
+    """The values as a labelled dataset."""
+    model = described.model
+    data = dataset.states(model, values).assign_coords(dataset.parameters(model))
     if described.time is not None:
-        attrs = {"long_name": "time since the start from 0", "units": "time in the model's clock"}
+        attrs = {"long_name": "time since the start from 0", "units": dataset.clock_units(model)}
         data = data.assign_coords(time=((), described.time, attrs))
-    data = dataset._labelled(data)
-    title = "Exact draws of " + type(described.model).__name__
-    data.attrs = dataset._provenance(run, circumstances, title, json.loads(described.to_json()))
-    for name in ("scheme", "dt", "coordinates_evolved"):
-        del data.attrs[name]
+    data = dataset.labelled(data)
+    title, config = "Exact draws of " + type(model).__name__, json.loads(described.to_json())
+    data.attrs = dataset.provenance(model, described.seed, circumstances, title, config)
     return data

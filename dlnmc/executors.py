@@ -1,4 +1,4 @@
-"""Where chunks are computed: a pool of threads of this process, which kernels let run side by side."""
+"""Where chunks are computed: a pool of threads of this process, which kernels let run side by side, and its memory."""
 
 import os
 import threading
@@ -23,6 +23,16 @@ def thread_count(threads: Any) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 4096:
         raise InvalidValue(f"threads = {threads!r}: it must be a whole number from 1 to 4096")
     return int(threads)
+
+
+def refuse_more_than_memory(needed: float, paths: int, advice: str) -> None:
+    """Raise InvalidValue where results of so many bytes do not fit in the machine's memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise InvalidValue(
+            f"paths = {paths}: the results would take {needed / 2**30:.3g} GiB, and the machine has "
+            f"{memory / 2**30:.3g} GiB of memory; {advice}"
+        )
 
 
 def run_in_threads(

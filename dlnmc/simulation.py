@@ -1,7 +1,6 @@
 """Running: `simulate`, `equilibrium` and `sweep`, and the machinery that takes a run from chunks to arrays."""
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed
 from dlnmc.descriptions import unknown_key
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
-from dlnmc.executors import run_in_threads, thread_count
+from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.observables import Function, resolved
 from dlnmc.pilot import adapted
@@ -302,7 +301,8 @@ def execute(
     non-finite, and Interrupted on Ctrl-C, saying what was kept.
     """
     count = thread_count(threads)
-    _refuse_more_than_memory(members)
+    needed = sum(bytes_of(member.run) for member in members)
+    refuse_more_than_memory(needed, members[0].run.paths, "take fewer paths or draws, or keep_samples = false")
     chunks = plan_chunks(members)
     store = None if parts is None else ChunkStore(parts, members, fresh)
     results: dict[Chunk, Arrays] = {}
@@ -343,16 +343,6 @@ def execute(
     return joined
 
 
-def _refuse_more_than_memory(members: Sequence[Member]) -> None:
-    needed = sum(bytes_of(member.run) for member in members)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
-        raise InvalidValue(
-            f"paths = {members[0].run.paths}: the results would take {needed / 2**30:.3g} GiB, and the machine has "
-            f"{memory / 2**30:.3g} GiB of memory; take fewer paths or draws, or keep_samples = false"
-        )
-
-
 def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arrays]) -> None:
     """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
     for index, member in enumerate(members):
@@ -372,4 +362,4 @@ def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arra
 
 
 def _parameters(run: Run) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in dataset.parameters(run).items())
+    return ", ".join(f"{name} = {value}" for name, value in dataset.parameters(run.model).items())

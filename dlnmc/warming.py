@@ -10,7 +10,9 @@ from dlnmc.chunks import Chunk, Member, run_chunk
 from dlnmc.config import Equilibrium, Run
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, STATES
+from dlnmc.ensembles import blocks
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc_kernels.philox import EXACT
 
 SMALL: tuple[Model, ...] = (  # at depth 1 all coordinates have an equilibrium
     DeepLinearNetwork(width=2, depth=1.0, beta=2.0),
@@ -32,9 +34,17 @@ def runs() -> Iterator[Run]:
     yield Equilibrium(model=SMALL[-1], start="zero", scheme="euler_maruyama", **SHORT)
 
 
+def draws() -> Iterator[Model]:
+    """A model for every kernel of exact draws."""
+    yield DysonBrownianMotion(size=2, beta=2.0)
+    yield DeepLinearNetwork(width=2, depth=1.0, beta=2.0)
+
+
 def warm_up(progress: bool = False) -> int:
     """Compile every kernel, or load it from the cache; returns how many runs that took."""
     listed = [completed(run) for run in runs()]
     for run in tqdm(listed, desc="compiling kernels", unit="kernel", disable=not progress):
         run_chunk(Member(run), Chunk(0, 0, 1), lambda: False, lambda work: None)
+    for model in draws():
+        blocks(model, None, 0, EXACT, 0, 1)
     return len(listed)
