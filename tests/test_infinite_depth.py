@@ -5,10 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from statistical import FALSE_ALARM, distance, distance_of_laws, envelope, paths_for_power
+from statistical import FALSE_ALARM, distance, envelope, paths_for_power
 
 import dlnmc
 from dlnmc import analysis, laws, tables
+from dlnmc.config import Equilibrium
+from dlnmc.dataset import model_of
+from dlnmc.defaults import completed, default_burn_in
 
 MODEL = dlnmc.DeepLinearNetwork(width=3, depth=math.inf, beta=3.0, kappa=0.2)
 SHORT = {"paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.08, "draws": 4, "observations": 4, "threads": 1}
@@ -21,15 +24,23 @@ def traces(tree):
 # --- the equilibrium --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", ["mala", None])
-def test_the_trace_has_its_gamma_law(scheme):
+def folded(law, values):
+    """2 |F(x) − ½|, uniform on (0, 1) under the law F: laws of one mean and different spread differ most in this."""
+    return 2.0 * np.abs(law.cdf(values) - 0.5)
+
+
+def test_the_trace_has_its_gamma_law():
     """Gamma(d(d−1)/(4κ), 2κ/β): independent paths at false-alarm rate 1e-6; κ = 0.22 fails with power above 0.999."""
     law, control = laws.trace(MODEL), laws.trace(MODEL.changed(kappa=0.22))
     assert law.mean() == pytest.approx(3 * 2 / (4 * 0.2) * 2 * 0.2 / 3.0)
-    paths = paths_for_power(distance_of_laws(law, control), 0.0)
-    sample = traces(dlnmc.equilibrium(MODEL, paths=paths, scheme=scheme, seed=1))
-    assert distance(sample, law.cdf) < envelope(paths, FALSE_ALARM)
-    assert distance(sample, control.cdf) > envelope(paths, FALSE_ALARM)
+    v = (np.arange(4000) + 0.5) / 4000
+    of_control = law.cdf(control.ppf(0.5 + v / 2)) - law.cdf(control.ppf(0.5 - v / 2))
+    paths = paths_for_power(np.max(np.abs(of_control - v)), 0.0)
+    sample = traces(dlnmc.equilibrium(MODEL, paths=paths, scheme="mala", seed=1))
+    threshold = envelope(paths, FALSE_ALARM)
+    assert distance(sample, law.cdf) < threshold
+    assert distance(folded(law, sample), lambda v: v) < threshold
+    assert distance(folded(control, sample), lambda v: v) > threshold
 
 
 @pytest.mark.parametrize("kappa", [0.05, 0.3])
@@ -42,10 +53,10 @@ def test_identities_hold_at_other_kappas_and_for_other_energies(kappa):
 
 
 def test_great_depth_has_nearly_the_same_equilibrium():
-    """At depth 2000, in the clock of depth; at depth 2 it is another."""
-    paths = {"paths": 4096, "seed": 3}
-    limit = dlnmc.equilibrium(MODEL, **paths)
-    deep, shallow = (dlnmc.equilibrium(MODEL.changed(depth=depth), **paths | {"seed": 4}) for depth in (2000.0, 2.0))
+    """At depth 2000; at depth 2 it is another. Time is that of the clock of depth."""
+    settings = {"paths": 4096, "burn_in": 200.0, "duration": 8.0}
+    limit = dlnmc.equilibrium(MODEL, seed=3, **settings)
+    deep, shallow = (dlnmc.equilibrium(MODEL.changed(depth=depth), seed=4, **settings) for depth in (2000.0, 2.0))
     assert bool(dlnmc.compare(limit, deep).agrees)
     assert not bool(dlnmc.compare(limit, shallow).agrees)
 
@@ -64,7 +75,16 @@ def test_above_the_threshold_there_is_no_equilibrium(width, kappa, threshold, re
     refused(lambda: dlnmc.sweep([model.changed(kappa=0.1), model], paths=8), *pieces)
     quartic = model.changed(energy=dlnmc.Polynomial((0.0, 1.0)))
     refused(lambda: dlnmc.equilibrium(quartic, paths=8), *pieces)  # whatever confines large singular values
-    assert dlnmc.equilibrium(model.changed(depth=1000.0, clock="paper"), **SHORT)
+    completed(Equilibrium(model.changed(depth=1000.0)))  # slow, but there
+
+
+@pytest.mark.parametrize("kappa", [0.1, 0.2])
+def test_the_default_burn_in_at_great_depth_is_that_of_infinite_depth(kappa):
+    """Below the threshold nothing slows down as N → ∞, in the clock of depth."""
+    model = dlnmc.DeepLinearNetwork(8, math.inf, 8.0, kappa)
+    limit = default_burn_in(model)
+    for depth in (1e3, 1e5):
+        assert 0.2 * limit < default_burn_in(model.changed(depth=depth)) < 5.0 * limit
 
 
 @pytest.mark.parametrize("kappa", [1e-3, 0.2, 1.0])
@@ -107,13 +127,17 @@ def test_the_smallest_singular_value_falls_for_ever_above_the_threshold_and_sett
     assert below[-1] > -3.0
 
 
-def test_singular_values_that_underflow_are_zero_and_the_path_goes_on():
-    """log σ is what moves: from −900 up to where it can be seen."""
-    model = dlnmc.DeepLinearNetwork(2, math.inf, 2.0, 0.0)
-    start = np.array([[np.exp(-740.0), 1.0]] * 8)
-    data = dlnmc.simulate(model, paths=8, dt=0.1, times=[0.0, 3200.0], start=start)
-    assert np.all(data.singular_values.sel(time=0.0, rank=2) < 1e-300)
-    assert np.all(data.singular_values.isel(time=1).sel(rank=2) > 1e-2)  # entropy lifts it at κ = 0
+def test_singular_values_that_underflow_are_zero_and_the_path_goes_on(refused):
+    """log σ is what moves: from −700 on, about half of them are below the smallest number at the end."""
+    model = dlnmc.DeepLinearNetwork(2, math.inf, 2.0, 2.0)
+    settings = {"paths": 64, "dt": 0.1, "seed": 7}
+    data = dlnmc.simulate(model, times=[500.0, 2000.0], start=[math.exp(-700.0), 1.0], bins=16, **settings)
+    assert int(data.status.sum()) == 0
+    assert np.all(np.isfinite(data.singular_values))
+    last = data.singular_values.isel(time=-1).sel(rank=2)
+    assert 3 < int((last == 0.0).sum()) < 61
+    assert int(data.counts.sum() + data.underflow.sum() + data.overflow.sum()) == 64 * 2 * 2
+    refused(lambda: dlnmc.simulate(model, times=[1.0], start=data, **settings), "start contains 0.0", "> 0")
 
 
 # --- what it looks like -----------------------------------------------------------------------------------------------
@@ -130,7 +154,7 @@ def test_results_say_what_they_are(tmp_path):
     json.loads(tables.report_json(tree))
     opened = dlnmc.open(dlnmc.save(tree, tmp_path / "a.nc"))
     assert opened.identical(tree)
-    assert dlnmc.dataset.model_of(opened) == MODEL
+    assert model_of(opened) == MODEL
 
 
 def test_a_sweep_may_end_at_infinite_depth():
