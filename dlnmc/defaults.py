@@ -21,6 +21,7 @@ STEP = 0.05  # a step in units of the time in which noise crosses the distance o
 STIFFNESS = 0.1  # the largest step times the slope of the energy's force at the edge
 QUARTILES = 0.8741  # distance of the quartiles of the quarter circle of radius 2
 BURN_IN = 3.0  # natural units of time, to which the time that small singular values need is added
+POLYNOMIAL = 4.0  # times the burn-in where the energy may have several wells
 DURATION = 4.0
 MEMORY = 1.5  # natural units of time for each independent value of the trace
 BIAS = 0.01  # bias of the trace at the default step, at most, in standard deviations of one state
@@ -100,10 +101,16 @@ def equilibrium_radius(model: Model) -> float:
     return law.support[1] * unit / scale(model) or 1.0
 
 
+def stiff_dt(model: Model) -> float:
+    """The time in which the steepest part of the energy pulls a component back, about."""
+    law, unit = law_and_unit(model)
+    top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
+    return 1.0 / (_stiffness(model, top) * kernel_time(model))
+
+
 def default_dt(model: Model) -> float:
     """A step that resolves both the typical spacing of neighbours and the steepest part of the energy."""
     law, unit = law_and_unit(model)
-    top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     diffusion = 2.0 * model.kappa / model.beta  # of the coordinate: dx² = diffusion dt
     if isinstance(model, DeepLinearNetwork):
         assert isinstance(law, laws.SingularValueLaw)
@@ -116,12 +123,13 @@ def default_dt(model: Model) -> float:
         diffusion *= max(1.0, 1.0 / model.kappa)  # where noise is weak, the repulsion decides
     spacing = (quartiles[1] - quartiles[0]) / QUARTILES / model.size
     crossing = 2.0 * spacing**2 / diffusion
-    return float(min(STEP * crossing, STIFFNESS / _stiffness(model, top)) / kernel_time(model))
+    return min(float(STEP * crossing) / kernel_time(model), STIFFNESS * stiff_dt(model))
 
 
 def default_burn_in(model: Model) -> float:
     """A time in which the slowest singular values forget a random start."""
     slowest = 0.0
+    wait = POLYNOMIAL if model.energy.kind == "polynomial" else 1.0
     if isinstance(model, DeepLinearNetwork):
         slowest = 0.25 * model.depth / min(model.kappa, 1.0)
         if math.isinf(model.depth):
@@ -129,7 +137,7 @@ def default_burn_in(model: Model) -> float:
             tail = (model.width - 1.0) * (0.5 / model.kappa - 1.0) - 1.0
             reach = min(UNREACHED ** (-1.0 / tail), MOST_REACH)
             slowest = model.width * reach**2 / (2.0 * model.kappa) * 4.0 / (tail + 2.0)
-    return (BURN_IN + slowest) * time_unit(model)
+    return wait * (BURN_IN + slowest) * time_unit(model)
 
 
 def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlnmc.chunks import Chunk, Floats, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
-from dlnmc.defaults import default_dt, default_leaps
+from dlnmc.defaults import default_dt, default_leaps, stiff_dt
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import ACCEPTED
 from dlnmc_kernels.philox import PILOT
@@ -16,13 +16,14 @@ ACCEPTANCE = {"mala": 0.574, "hmc": 0.7}  # near the best in many dimensions: 0.
 BLOCKS = 8
 ROUNDS = 32
 LEAPS = 32  # in a round, at least
-LARGEST = 1e3  # times the default step: small systems would accept any
+STIFF = 20.0  # times the time in which the energy pulls back: with longer steps paths get stuck far out
 
 
 def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
     """The run with the step, and number of leaps, at which proposals are accepted as often as they should be."""
     assert run.scheme is not None
     first = default_dt(run.model)
+    largest = max(1.0, STIFF * stiff_dt(run.model) / first)
     factor, factors, x, step = 1.0, [], None, 0
     for index in range(ROUNDS):
         few = _with_leap(run, first * factor)
@@ -38,7 +39,7 @@ def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
         x, step = state.x.copy(), plan.last_step + 1
         acceptance = float(np.mean(state.tally[:, ACCEPTED])) / steps
         factor *= float(np.exp(4.0 * (acceptance - ACCEPTANCE[run.scheme]) / np.sqrt(1.0 + index)))
-        factor = min(factor, LARGEST)
+        factor = min(factor, largest)
         factors.append(factor)
     settled = float(np.exp(np.mean(np.log(factors[ROUNDS // 2 :]))))
     return _with_leap(run, float(f"{first * settled:.2g}"))

@@ -52,9 +52,10 @@ def test_identities_hold_at_other_kappas_and_for_other_energies(kappa):
     assert not all(holds for _, holds in analysis.checks(tree, wrong))
 
 
-def test_great_depth_has_nearly_the_same_equilibrium():
+@pytest.mark.parametrize("scheme", ["mala", None])
+def test_great_depth_has_nearly_the_same_equilibrium(scheme):
     """At depth 2000; at depth 2 it is another. Time is that of the clock of depth."""
-    settings = {"paths": 4096, "burn_in": 200.0, "duration": 8.0}
+    settings = {"paths": 4096, "burn_in": 200.0, "duration": 8.0, "scheme": scheme}
     limit = dlnmc.equilibrium(MODEL, seed=3, **settings)
     deep, shallow = (dlnmc.equilibrium(MODEL.changed(depth=depth), seed=4, **settings) for depth in (2000.0, 2.0))
     assert bool(dlnmc.compare(limit, deep).agrees)
