@@ -125,8 +125,10 @@ def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
         variables[name] = ("path", tally[:, row].astype(np.int64), {"long_name": long_name, "units": "count"})
     if SCHEMES[str(run.scheme)].adjusted:
         plan = schedule(run)
-        fraction = tally[:, ACCEPTED] / max(plan.last_step - plan.first_step, 1)
+        proposals = max(plan.last_step - plan.first_step, 1)
+        fraction = tally[:, ACCEPTED] / proposals
         variables["acceptance"] = ("path", fraction, {"long_name": "fraction of proposals accepted", "units": "1"})
+        variables["proposals"] = ((), np.int64(proposals), {"long_name": "proposals made by a path", "units": "count"})
     return xr.Dataset(variables, coords={"path": np.arange(run.paths)})
 
 
@@ -449,6 +451,10 @@ def swept_dimensions(runs: Sequence[Run]) -> list[str]:
     if len({tuple(value.items()) for value in values}) < len(runs):
         values = [value | {"dt": run.dt} for value, run in zip(values, runs, strict=True)]
     dims = [name for name in values[0] if len({value[name] for value in values}) > 1]
+    if {"clock", "depth"} <= set(dims) and len({value["depth"] for value in values}) == len(
+        {(value["depth"], value["clock"]) for value in values}
+    ):
+        dims.remove("clock")  # infinite depth has one clock only
     grid = {tuple(value[name] for name in dims) for value in values}
     full = int(np.prod([len({value[name] for value in values}) for name in dims], dtype=int))
     if len(grid) != len(runs) or len(grid) != full:

@@ -51,7 +51,8 @@ def typical_size(model: Model) -> float:
     target = virial(model)
     if model.energy.kind != "polynomial":
         return math.sqrt(target)
-    sizes = np.logspace(-8, 8, 1601) * math.sqrt(target)
+    alone = [(target / (m * abs(a))) ** (1.0 / m) for m, a in enumerate(model.powers, 1) if a]  # of each term by itself
+    sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone), 2001)
     found = 0.0
     for sign in (1.0,) if isinstance(model, DeepLinearNetwork) else (1.0, -1.0):
         below = np.flatnonzero(sign * sizes * model.slope(sign * sizes) < target)
@@ -71,13 +72,16 @@ def _stiffness(model: Model, s: float) -> float:
 
 
 def time_unit(model: Model) -> float:
-    """The model's natural unit of time, in its own clock: with β = d and quadratic energy it is 1 in the paper's clock.
+    """The model's natural unit of time, in its own clock: about that in which the trace forgets.
 
-    Under λ → c λ with c^{2N} = d/β the equation for β becomes that for β = d in time multiplied by c^{2N−2}.
+    With β = d and quadratic energy it is min(1, 2/N) in the paper's clock. Under λ → c λ with c^{2N} = d/β the equation
+    for β becomes that for β = d in time multiplied by c^{2N−2}.
     """
     unit = 1.0
     if isinstance(model, DeepLinearNetwork):
-        unit = float((model.beta / model.width) ** (1.0 - 1.0 / model.depth)) / kernel_time(model)
+        N = model.depth
+        forgets = min(1.0, 2.0 / N) / kernel_time(model) if math.isfinite(N) else 2.0
+        unit = float((model.beta / model.width) ** (1.0 - 1.0 / N)) * forgets
     if model.energy.kind == "polynomial":
         quadratic = model.changed(energy="quadratic")
         unit *= _stiffness(quadratic, typical_size(quadratic)) / _stiffness(model, typical_size(model))
@@ -126,18 +130,30 @@ def default_dt(model: Model) -> float:
     return min(float(STEP * crossing) / kernel_time(model), STIFFNESS * stiff_dt(model))
 
 
+def _slowest(model: Model) -> float:
+    """The natural units of time in which the smallest singular values forget a random start."""
+    if not isinstance(model, DeepLinearNetwork):
+        return 0.0
+    N, d, kappa = model.depth, model.width, model.kappa
+    slowest = 0.25 * N * max(1.0, N / 2.0) / min(kappa, 1.0)
+    tail = (d - 1.0) * (0.5 / kappa - 1.0) - 1.0
+    if tail > 0.0:
+        # At infinite depth log σ_d has a law with the tail r^{−tail}, and gets there by diffusion and against the pull
+        # of the others. No finite depth takes longer.
+        reach = min(UNREACHED ** (-1.0 / tail), MOST_REACH)
+        slowest = min(slowest, d * reach**2 / (kappa * (tail + 2.0)))
+    return slowest
+
+
 def default_burn_in(model: Model) -> float:
-    """A time in which the slowest singular values forget a random start."""
-    slowest = 0.0
+    """A time in which a random start is forgotten."""
     wait = POLYNOMIAL if model.energy.kind == "polynomial" else 1.0
-    if isinstance(model, DeepLinearNetwork):
-        slowest = 0.25 * model.depth / min(model.kappa, 1.0)
-        if math.isinf(model.depth):
-            # log σ_d has a law with the tail r^{−tail}, and gets there by diffusion and against the others' pull.
-            tail = (model.width - 1.0) * (0.5 / model.kappa - 1.0) - 1.0
-            reach = min(UNREACHED ** (-1.0 / tail), MOST_REACH)
-            slowest = model.width * reach**2 / (2.0 * model.kappa) * 4.0 / (tail + 2.0)
-    return wait * (BURN_IN + slowest) * time_unit(model)
+    return wait * (BURN_IN + _slowest(model)) * time_unit(model)
+
+
+def default_duration(model: Model) -> float:
+    """A time over which averages are taken."""
+    return (DURATION + min(_slowest(model) / 2.0, 2.0 * DURATION)) * time_unit(model)
 
 
 def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:
@@ -201,7 +217,7 @@ def completed(run: RunType) -> RunType:
         if dt is None or (adjusted and run.dt is None):
             dt = None if adjusted else default_dt(model)
         if duration is None:
-            duration = DURATION * time_unit(model)
+            duration = default_duration(model)
         values |= {"dt": dt, "duration": duration, "bins": run.bins or BINS}
         if run.burn_in is None:
             values["burn_in"] = default_burn_in(model) * (ADJUSTED_BURN_IN if adjusted else 1.0)

@@ -72,8 +72,8 @@ def _limits(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
-    value = _finite(row.get(key))
-    if value is None:
+    value = row.get(key)
+    if value is None or math.isnan(value):
         return "–"
     text = format(value, form)
     spread = None if error is None else _finite(row.get(error))

@@ -511,7 +511,87 @@ def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
     assert "KS to law" in out
     code, out, err = dlnmc_command("check", "results/semicircle.nc")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "16 passed, 0 failed"
+    assert out.splitlines()[-1] == "14 passed, 0 failed"
+
+
+LADDER = """\
+[model]
+kind = "deep_linear_network"
+width = 6
+depth = [1, 2]
+beta = 6.0
+kappa = 1.0
+{energy}
+
+[run]
+paths = 96
+dt = [0.01, 0.02, 0.04]
+burn_in = 6.0
+duration = 1.0
+scheme = "euler_maruyama"
+observables = ["effective_rank", "log_determinant"]
+seed = 3
+
+[study]
+title = "Two depths, three steps"
+trace = 0.05
+"""
+
+
+@pytest.mark.parametrize(
+    "energy", ["", 'energy = {kind = "polynomial", coefficients = [0.2, 0.25]}'], ids=["quadratic", "polynomial"]
+)
+def test_a_sweep_of_ladders_with_observables_through_all_commands(energy, dlnmc_command, tmp_path):
+    (tmp_path / "own.toml").write_text(LADDER.format(energy=energy))
+    assert dlnmc_command("study", "own.toml", "-o", "own.nc", "--quiet") == (0, "own.nc: complete\n", "")
+    assert dlnmc_command("study", "own.toml", "-o", "own.nc", "--quiet").code == 0  # complete: nothing is computed
+    tree = dlnmc.open("own.nc")
+    assert dict(tree["observables"].sizes) == {"depth": 2, "dt": 3, "path": 96}
+    assert {"effective_rank", "log_determinant"} <= set(tree["extrapolated"].scalar.values)
+    code, out, err = dlnmc_command("report", "own.nc")
+    assert (code, err) == (0, "")
+    assert "nan" not in out
+    lines = out.splitlines()
+    assert lines[0].startswith("Two depths, three steps — euler_maruyama, seed 3")
+    assert lines[1].startswith("stationary: ")
+    rows = [line.split() for line in lines if line.split()[1:2] == ["6"]]
+    assert [row[0] for row in rows] == ["1"] * 3 + ["2"] * 3
+    assert sum(line.startswith("dt → 0, depth") for line in lines) == (2 if energy else 4)
+    code, out, _ = dlnmc_command("report", "own.nc", "--json")
+    found = json.loads(out, parse_constant=lambda constant: pytest.fail(constant))
+    assert [(row["depth"], row["dt"]) for row in found] == [(d, dt) for d in (1.0, 2.0) for dt in (0.01, 0.02, 0.04)]
+    code, out, _ = dlnmc_command("check", "own.nc")
+    sentences = out.splitlines()[:-1]
+    for depth in (1, 2):
+        for dt in ("0.01", "0.02", "0.04"):
+            own = [line for line in sentences if f"depth {depth}," in line and f"dt {dt}:" in line]
+            assert len(own) == (3 if energy else 5)
+    assert code == (3 if any(line.startswith("FAILED") for line in sentences) else 0)
+    assert dlnmc_command("plot", "own.nc") == (0, "own.png\n", "")
+    assert (tmp_path / "own.png").read_bytes().startswith(b"\x89PNG")
+    one_line(dlnmc_command("study", "own.toml", "-o", "own.nc", "--set", "dt=[0.01, 0.02]"), "other settings")
+
+
+def test_a_study_may_go_to_infinite_depth(dlnmc_command, tmp_path):
+    text = NETWORK.replace("depth = [1, 2]", "depth = [2, inf]").replace("kappa = 1.0", "kappa = 0.2")
+    (tmp_path / "own.toml").write_text(text.replace("[run]", 'clock = "depth"\n\n[run]'))
+    assert dlnmc_command("study", "own.toml", "-o", "own.nc", "--quiet") == (0, "own.nc: complete\n", "")
+    code, out, err = dlnmc_command("report", "own.nc")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[-2:]] == ["2", "inf"]
+    assert [row["width"] for row in json.loads(dlnmc_command("report", "own.nc", "--json").out)] == [6, 6]
+    assert dlnmc_command("check", "own.nc").out.count("depth inf,") >= 4
+    assert dlnmc_command("plot", "own.nc").code == 0
+
+
+def test_accuracy_is_a_setting_like_others(dlnmc_command, tmp_path):
+    left_open = ("dt = 0.01\n", "duration = 0.1\n", "observations = 4\n")
+    (tmp_path / "own.toml").write_text("".join(line for line in NETWORK.splitlines(True) if line not in left_open))
+    line = ["study", "own.toml", "-o", "own.nc", "--quiet", "--set", "accuracy=0.02", "--set", "burn_in=6.0"]
+    assert dlnmc_command(*line).code == 0
+    assert json.loads(dlnmc.open("own.nc").attrs["config"])["run"]["accuracy"] == 0.02
+    rows = json.loads(dlnmc_command("report", "own.nc", "--json").out)
+    assert all(row["trace_error"] < 0.04 for row in rows)  # of 16 paths
 
 
 def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):
