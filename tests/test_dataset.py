@@ -56,7 +56,8 @@ def test_the_groups_and_their_variables(tree):
     for group, variables in dims.items():
         assert {name: tree[group][name].dims for name in tree[group].data_vars} == variables
     network = "depth" in tree.coords
-    assert set(tree["sampler"].data_vars) == SAMPLER | {"acceptance"} | ({"sign_changes"} if network else set())
+    adjusted = {"acceptance", "proposals"} | ({"sign_changes"} if network else set())
+    assert set(tree["sampler"].data_vars) == SAMPLER | adjusted
     assert tree["stationarity"].scalar.values.tolist() == SCALARS
     name, component = ("singular_values", "rank") if network else ("eigenvalues", "component")
     samples = tree["samples"]
