@@ -3,6 +3,8 @@
 It depends on the description of the run only, and neither on the number of paths nor on threads; it is recorded.
 """
 
+import math
+
 import numpy as np
 
 from dlnmc.chunks import Chunk, Floats, Member, prepared_call, schedule
@@ -16,6 +18,7 @@ ACCEPTANCE = {"mala": 0.574, "hmc": 0.7}  # near the best in many dimensions: 0.
 BLOCKS = 8
 ROUNDS = 32
 LEAPS = 32  # in a round, at least
+STEPS = 10  # of the run that is prepared, at least
 STIFF = 20.0  # times the time in which the energy pulls back: with longer steps paths get stuck far out
 
 
@@ -46,8 +49,15 @@ def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
 
 
 def _with_leap(run: Equilibrium, leap: float) -> Equilibrium:
-    """The run with leaps of this much time, as many in a step as they should be, or as were asked for."""
+    """The run with leaps of this much time, as many in a step as they should be, or as were asked for.
+
+    A run of given length has at least `STEPS` steps.
+    """
+    assert run.burn_in is not None
+    assert run.duration is not None
+    longest = (run.burn_in + run.duration) / STEPS
+    leap = min(leap, longest / (run.leaps or 1) ** 2)
     if run.scheme != "hmc":
         return run.changed(dt=leap)
-    leaps = run.leaps or default_leaps(run.model, leap)
+    leaps = run.leaps or max(1, min(default_leaps(run.model, leap), int(math.sqrt(longest / leap))))
     return run.changed(dt=leap * leaps**2, leaps=leaps)

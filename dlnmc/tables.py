@@ -86,7 +86,11 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
 
 def report_json(tree: xr.DataTree) -> str:
     """The table of a result as JSON: a list with an object for each member."""
-    return json.dumps([{key: _finite(value) for key, value in row.items()} for row in studies.rows(tree)], indent=1)
+    rows = [{key: _finite(value) for key, value in row.items()} for row in studies.rows(tree)]
+    for row in rows:
+        if "depth" in row and row["depth"] is None:
+            row["depth"] = "Infinity"  # as descriptions have it
+    return json.dumps(rows, indent=1)
 
 
 def _finite(value: Any) -> Any:

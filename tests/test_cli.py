@@ -511,7 +511,9 @@ def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
     assert "KS to law" in out
     code, out, err = dlnmc_command("check", "results/semicircle.nc")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "14 passed, 0 failed"
+    lines = out.splitlines()
+    assert lines[-1] == f"{len(lines) - 1} passed, 0 failed"
+    assert len(lines) > 12
 
 
 LADDER = """\

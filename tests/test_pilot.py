@@ -60,13 +60,22 @@ def test_more_paths_and_threads_leave_earlier_paths_as_they_were(model, scheme):
 
 @SCHEMES
 def test_what_does_not_concern_the_dynamics_changes_no_step(scheme):
-    plain = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, **SHORT))
-    others = [{"bins": 7}, {"keep_samples": False}, {"observables": ["effective_rank"]}, {"draws": 3}, {"burn_in": 0.7}]
+    long = SHORT | {"burn_in": 8.0, "duration": 4.0}
+    plain = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, **long))
+    others = [{"bins": 7}, {"keep_samples": False}, {"observables": ["effective_rank"]}, {"draws": 3}, {"burn_in": 9.0}]
     for other in others:
-        found = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, **SHORT | other))
+        found = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, **long | other))
         assert (found["dt"], found["leaps"]) == (plain["dt"], plain["leaps"]), other
-    seeded = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, seed=1, **SHORT))
+    seeded = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, seed=1, **long))
     assert seeded["dt"] == pytest.approx(plain["dt"], rel=0.3)
+
+
+@SCHEMES
+@pytest.mark.parametrize("length", [0.05, 0.5])
+def test_a_short_run_has_short_steps(scheme, length):
+    """Ten at least: the step that is best for a long run may be longer than all of this one."""
+    found = config(dlnmc.equilibrium(NETWORK, paths=8, scheme=scheme, burn_in=0.6 * length, duration=0.4 * length))
+    assert found["dt"] <= length / 10.0 * (1.0 + 1e-12)
 
 
 def test_the_clock_of_depth_has_the_same_step_in_its_own_time():

@@ -20,7 +20,7 @@ INTERFACE = {
 }  # fmt: skip
 WIDTH = 24
 WORDS = {  # what is held against something, for each depth
-    "paths": "paths failed", "stationarity": "early and late halves",
+    "paths": "paths failed", "accepted": "accepted no proposal", "stationarity": "early and late halves",
     "law of the trace": "from its Gamma law",
     "identities": "generator identities", "ks": "Kolmogorov distance", "trace": "of its exact mean",
     "spacing": "spacing ratio",
@@ -191,7 +191,7 @@ def test_a_sound_result_passes(network, folder, capsys):
     """Trace: four standard errors, beside 0.003 for the step: false alarms below 6e-5 per depth; the seed is fixed."""
     code, lines = check(folder / "network.nc", capsys)
     assert code == 0, lines
-    assert lines[-1] == "14 passed, 0 failed"
+    assert lines[-1] == f"{len(lines) - 1} passed, 0 failed"
     assert all(line.startswith("passed  depth ") for line in lines[:-1])
     for words in WORDS.values():
         assert sum(words in line for line in lines) == 2, words
@@ -211,7 +211,7 @@ def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, ca
     failed = [line for line in lines if line.startswith("FAILED")]
     for words in ("of its exact mean", "from its Gamma law", "generator identities"):
         assert sum(words in line and "kappa 1.1" in line for line in failed) == 2, words
-    assert lines[-1] == f"{14 - len(failed)} passed, {len(failed)} failed"
+    assert lines[-1] == f"{len(lines) - 1 - len(failed)} passed, {len(failed)} failed"
     assert [row["ks"] for row in studies.rows(hotter)] > [row["ks"] for row in studies.rows(network)]
 
 
@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named_and_nothing_else(what, network, tmp_path, capsys
     assert {key for key, words in WORDS.items() if any(words in line for line in failed)} == DAMAGES[what][3]
     assert len(failed) == len(DAMAGES[what][3])
     assert all("depth 2," in line for line in failed)
-    assert lines[-1] == f"{14 - len(failed)} passed, {len(failed)} failed"
+    assert lines[-1] == f"{len(lines) - 1 - len(failed)} passed, {len(failed)} failed"
     if what == "status":
         assert "1 of 768 paths" in failed[0]
 
@@ -263,7 +263,7 @@ def test_what_is_wrong_is_named_and_nothing_else(what, network, tmp_path, capsys
 def test_every_member_of_any_sweep_is_checked_by_its_own_states(tmp_path):
     """Also of one in β or in the clock: what is wrong with one is not said of another."""
     tree = dlnmc.study(changed(DYSON, run={"burn_in": 8.0}), tmp_path / "a.nc", threads=2, progress=False)
-    assert [holds for _, holds in studies.verdicts(tree)] == [True] * 10
+    assert all(holds for _, holds in studies.verdicts(tree))
     for index in (0, 1):
         wrong = tree.copy(deep=True)
         data = wrong["samples"].to_dataset().copy(deep=True)
@@ -286,7 +286,7 @@ def test_numbers_that_are_nan_do_not_pass(network):
 
 def test_without_kept_states_the_rest_is_checked(network):
     found = studies.verdicts(dropped_limits(network.drop_nodes("samples")))
-    assert len(found) == 8
+    assert len(found) == len(studies.verdicts(network)) - 3 * 2  # the law of the trace, identities, distances
     assert all(holds for _, holds in found)
 
 
@@ -308,7 +308,8 @@ def test_limits_belong_to_the_members_in_the_order_of_the_study_file(tmp_path):
     verdicts = studies.verdicts(dlnmc.study(study, tmp_path / "a.nc", threads=1, progress=False))
     (failed,) = [text for text, holds in verdicts if not holds and "Kolmogorov" in text]
     assert failed.startswith("depth 1,")
-    assert [text[:7] for text, _ in verdicts] == ["depth 2"] * 6 + ["depth 1"] * 6
+    each = len(verdicts) // 2
+    assert [text[:7] for text, _ in verdicts] == ["depth 2"] * each + ["depth 1"] * each
 
 
 def test_a_result_with_a_broken_configuration_is_refused_in_one_line(network, refused):
