@@ -98,6 +98,21 @@ def compare(a: xr.Dataset | xr.DataTree, b: xr.Dataset | xr.DataTree) -> xr.Data
     return table.assign_coords(component=np.arange(1, size + 1))
 
 
+def head(member: xr.DataTree) -> dict[str, Any]:
+    """What every row begins with, and needs no law: parameters, the number of paths, whether all is sound."""
+    found = dataset.parameters(dataset.model_of(member))
+    if "dt" in member.coords:
+        found["dt"] = float(member.coords["dt"])
+    found["paths"] = member["moments"].sizes["path"]
+    found["failed_paths"] = int(np.sum(member["sampler"]["status"].to_numpy() != 0))
+    if "stationarity" in member:
+        verdict = int(member["stationarity"]["stationary"])
+        found["stationary"] = None if verdict < 0 else bool(verdict)
+        found["largest_z"] = float(np.nanmax(np.abs(member["stationarity"]["z"].to_numpy()), initial=0.0))
+        found["allowed_z"] = float(member["stationarity"]["threshold"])
+    return found
+
+
 def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
     """The figures of one model at equilibrium, with errors; None stands for what is not known or was not kept.
 
@@ -105,15 +120,7 @@ def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
     """
     model = dataset.model_of(member)
     reference = model if reference is None else reference
-    found: dict[str, Any] = {name: value for name, value in model.model_dump().items() if name in dataset.SWEPT}
-    if "dt" in member.coords:
-        found["dt"] = float(member.coords["dt"])
-    found |= {"law_kappa": reference.kappa, "paths": member["moments"].sizes["path"]}
-    if "stationarity" in member:
-        verdict = int(member["stationarity"]["stationary"])
-        found["stationary"] = None if verdict < 0 else bool(verdict)
-        found["largest_z"] = float(np.nanmax(np.abs(member["stationarity"]["z"].to_numpy()), initial=0.0))
-        found["allowed_z"] = float(member["stationarity"]["threshold"])
+    found = head(member) | {"law_kappa": reference.kappa}
     law = None
     with contextlib.suppress(InvalidValue):
         law = laws.of(reference)
@@ -138,7 +145,6 @@ def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
         found["acceptance"] = float(member["sampler"]["acceptance"].mean())
     if "extrapolated" in member:
         found |= _biases(member, exact)
-    found["failed_paths"] = int(np.sum(member["sampler"]["status"].to_numpy() != 0))
     return found
 
 
@@ -164,7 +170,7 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     """
     model = dataset.model_of(member)
     reference = model if reference is None else reference
-    figures = row(member, reference)
+    figures = head(member)
     yield f"{figures['failed_paths']} of {figures['paths']} paths failed (none may)", figures["failed_paths"] == 0
     if "acceptance" in member["sampler"]:
         yield _moved(member["sampler"].to_dataset())
@@ -199,10 +205,8 @@ def _moved(sampler: xr.Dataset) -> tuple[str, bool]:
 
 def _trace_law(model: Model, values: Floats) -> tuple[str, bool]:
     """The Kolmogorov distance of the last states' Tr WᵀW (Σx²), one of each path, to its exact law."""
-    traces = np.sort((values[:, -1] ** 2).sum(axis=1))
-    probability, n = laws.trace(model).cdf(traces), len(traces)
-    rank = np.arange(n) / n
-    distance = float(max(np.max(probability - rank), np.max(rank + 1.0 / n - probability)))
+    n = len(values)
+    distance = statistics.kolmogorov_distance((values[:, [-1]] ** 2).sum(axis=2), laws.trace(model)).value
     allowed = math.sqrt(math.log(2.0 / FALSE_ALARM) / (2.0 * n))  # Dvoretzky, Kiefer, Wolfowitz; Massart's constant
     name = "sum of x^2" if isinstance(model, DysonBrownianMotion) else "Tr W^T W"
     return f"{name} of {n} states at distance {distance:.4f} from its Gamma law (at most {allowed:.4f})", (

@@ -4,6 +4,7 @@ The constants come from measurements, see docs/choosing.md.
 """
 
 import math
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -47,20 +48,25 @@ def virial(model: Model) -> float:
 
 
 def typical_size(model: Model) -> float:
-    """The s > 0 at which s v'(s) is its mean: √(E[Tr WᵀW]/d) where the energy is quadratic, or there is none."""
+    """How far out components lie at equilibrium: √(E[Tr WᵀW]/d) where the energy is quadratic, or there is none."""
+    sides = (1.0,) if isinstance(model, DeepLinearNetwork) else (1.0, -1.0)
+    return max(size_towards(model, side) for side in sides)
+
+
+def size_towards(model: Model, side: float) -> float:
+    """The largest |s| on a side of 0 (1 or −1) at which s v'(s) is what it is on average at equilibrium."""
     target = virial(model)
     if model.energy.kind != "polynomial":
         return math.sqrt(target)
     alone = [(target / (m * abs(a))) ** (1.0 / m) for m, a in enumerate(model.powers, 1) if a]  # of each term by itself
     sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone), 2001)
-    found = 0.0
-    for sign in (1.0,) if isinstance(model, DeepLinearNetwork) else (1.0, -1.0):
-        below = np.flatnonzero(sign * sizes * model.slope(sign * sizes) < target)
-        last = int(below[-1])  # beyond it the energy only grows
-        ends = sizes[last], sizes[min(last + 1, len(sizes) - 1)]
-        root = brentq(lambda s, sign=sign: sign * s * float(model.slope(np.array(sign * s))) - target, *ends)
-        found = max(found, float(root))
-    return found
+    last = int(np.flatnonzero(side * sizes * model.slope(side * sizes) < target)[-1])  # beyond it the energy only grows
+    excess = partial(_excess, model, side, target)
+    return float(brentq(excess, sizes[last], sizes[min(last + 1, len(sizes) - 1)], xtol=1e-15 * sizes[last]))
+
+
+def _excess(model: Model, side: float, target: float, s: float) -> float:
+    return side * s * float(model.slope(np.array(side * s))) - target
 
 
 def _stiffness(model: Model, s: float) -> float:
@@ -209,15 +215,12 @@ def completed(run: RunType) -> RunType:
         values["leaps"] = max(1, round(math.sqrt(run.dt / default_dt(model))))
     if isinstance(run, Equilibrium):
         adjusted = SCHEMES[scheme].adjusted
-        dt, duration = run.dt, run.duration
-        if run.accuracy is not None:
+        if run.accuracy is None:
+            best_dt, best_duration = default_dt(model), default_duration(model)
+        else:
             best_dt, best_duration = _for_accuracy(run, run.accuracy)
-            dt = dt or best_dt
-            duration = duration or best_duration
-        if dt is None or (adjusted and run.dt is None):
-            dt = None if adjusted else default_dt(model)
-        if duration is None:
-            duration = default_duration(model)
+        dt = run.dt or (None if adjusted else best_dt)
+        duration = run.duration or best_duration
         values |= {"dt": dt, "duration": duration, "bins": run.bins or BINS}
         if run.burn_in is None:
             values["burn_in"] = default_burn_in(model) * (ADJUSTED_BURN_IN if adjusted else 1.0)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from dlnmc import laws
+from dlnmc.defaults import size_towards
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc.statistics import mean_over_paths
@@ -203,23 +204,14 @@ def _parts(model: DeepLinearNetwork | DysonBrownianMotion, values: Any) -> dict[
         raise InvalidValue(f"values have the shape {values.shape}: the last axis must be {model.size} components")
     if isinstance(model, DeepLinearNetwork) and np.any(values < 0.0):
         raise InvalidValue(f"values contain {float(values[values < 0.0][0])!r}: singular values must be >= 0")
-    size = _size(model)
+    if model.energy.kind == "none":
+        raise InvalidValue("energy = 'none': free motion has no equilibrium, and no generator identities")
+    laws.trace(model.changed(energy="quadratic"))  # refuses where there is none
+    size = size_towards(model, 1.0)
     blocks = np.array_split(values.reshape(-1, model.size), max(1, math.ceil(values.size * model.size / BLOCK)))
     pieces = [_parts_of_block(model, block, size) for block in blocks]
     shape = (2, *values.shape[:-1])
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1).reshape(shape) for name in pieces[0]}
-
-
-def _size(model: DeepLinearNetwork | DysonBrownianMotion) -> float:
-    """The largest s at which s v'(s) is what it is on average at equilibrium.
-
-    By dilation the average is the same for every energy, and for quadratic energy it is that of s².
-    """
-    if model.energy.kind == "none":
-        raise InvalidValue("energy = 'none': free motion has no equilibrium, and no generator identities")
-    average = laws.trace(model.changed(energy="quadratic")).mean() / model.size
-    roots = np.polynomial.polynomial.polyroots([-average, *(m * a for m, a in enumerate(model.powers, 1))])
-    return float(max(root.real for root in roots if abs(root.imag) <= 1e-9 * abs(root)))
 
 
 def _parts_of_block(model: DeepLinearNetwork | DysonBrownianMotion, values: Floats, size: float) -> dict[str, Floats]:

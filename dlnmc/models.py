@@ -1,7 +1,7 @@
 """What is simulated: the Deep Linear Network and Dyson Brownian motion, as frozen, validated descriptions."""
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ Floats = NDArray[np.float64]
 class Langevin(Description):
     """What the models share: temperature κ/β, and an energy that is a sum over components."""
 
+    energy_of_squares: ClassVar[bool]  # whether a polynomial energy is one of s²
+    if TYPE_CHECKING:  # fields of the subclasses, which say where they stand among the others
+        beta: float
+        kappa: float
+        energy: Energy
+
     @field_validator("energy", mode="before", check_fields=False)
     @classmethod
     def _energy_from_name(cls, value: Any) -> Any:
@@ -25,17 +31,18 @@ class Langevin(Description):
 
     @model_validator(mode="after")
     def _finite_temperature(self) -> Self:
-        beta, kappa = getattr(self, "beta"), getattr(self, "kappa")  # noqa: B009 - fields of the subclasses
-        if not math.isfinite(kappa):
-            raise ValueError(f"kappa = {kappa!r}: it must be finite")
-        if not math.isfinite(beta) and kappa != 0:
-            raise ValueError(f"beta = {beta!r}: it must be finite unless kappa = 0, where it gives the gradient flow")
+        if not math.isfinite(self.kappa):
+            raise ValueError(f"kappa = {self.kappa!r}: it must be finite")
+        if not math.isfinite(self.beta) and self.kappa != 0:
+            raise ValueError(
+                f"beta = {self.beta!r}: it must be finite unless kappa = 0, where it gives the gradient flow"
+            )
         return self
 
     @property
     def powers(self) -> tuple[float, ...]:
         """The coefficients (a_1, a_2, …) of v(s) = Σ a_m s^m, s a singular value or an eigenvalue."""
-        return powers(getattr(self, "energy"), squared=isinstance(self, DeepLinearNetwork))  # noqa: B009
+        return powers(self.energy, squared=self.energy_of_squares)
 
     def potential(self, s: Floats) -> Floats:
         """v(s), for an array of singular values or eigenvalues."""
@@ -73,6 +80,7 @@ class DeepLinearNetwork(Langevin):
     kappa: float = Field(default=1.0, ge=0)
     energy: Energy = Quadratic()
     clock: Literal["paper", "depth"] = "paper"
+    energy_of_squares: ClassVar[bool] = True
     kind: Literal["deep_linear_network"] = "deep_linear_network"
 
     @model_validator(mode="before")
@@ -106,6 +114,7 @@ class DysonBrownianMotion(Langevin):
     beta: float = Field(gt=0)
     kappa: float = Field(default=1.0, ge=0)
     energy: Energy = Quadratic()
+    energy_of_squares: ClassVar[bool] = False
     kind: Literal["dyson"] = "dyson"
 
     @model_validator(mode="after")

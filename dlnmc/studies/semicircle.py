@@ -67,7 +67,7 @@ def verdicts(tree: xr.DataTree, table: Sequence[dict[str, Any]], settings: Setti
     """The checks of every member, and the study's own, given the table of rows, in the order of the study file."""
     limits = settings.ks if isinstance(settings.ks, tuple) else [settings.ks] * len(table)
     check(settings, len(table))
-    members = {analysis.name_of(analysis.row(member)): member for member in dataset.members(tree)}
+    members = {analysis.name_of(analysis.head(member)): member for member in dataset.members(tree)}
     for row, limit in zip(table, limits, strict=True):
         name = analysis.name_of(row)
         member = members[name]
