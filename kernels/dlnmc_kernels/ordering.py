@@ -8,7 +8,7 @@ from typing import Any
 
 from dlnmc_kernels.dispatch import rank_key, too_close
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, select, splat, store
+from dlnmc_kernels.lanes import Lane, any_of, load, select, splat, store
 
 # Rows of a block's tally, shape (TALLY, 8), float64.
 TAMED, SIGN_CHANGES, CROSSINGS, STATUS, ACCEPTED = 0, 1, 2, 3, 4
@@ -38,8 +38,7 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
         for i in range(parity, len(x) - 1, 2):
             a, b = load(x, i), load(x, i + 1)
             crossed = (rank_key(model, a) > rank_key(model, b)) & keep
-            store(x, i, select(crossed, b, a))
-            store(x, i + 1, select(crossed, a, b))
+            exchange(x, i, crossed)
             crossings = crossings + select(crossed, one, zero)
             tamed = tamed + select(too_close(model, a, b, dt) & keep, one, zero)
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
@@ -48,15 +47,40 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
 
 
 @device
+def exchange(rows: Lane, i: int, where: Any) -> None:
+    """Let rows i and i + 1 change places in the paths `where`."""
+    a, b = load(rows, i), load(rows, i + 1)
+    store(rows, i, select(where, b, a))
+    store(rows, i + 1, select(where, a, b))
+
+
+@device
 def sort(rows: Lane) -> None:
-    """Sort the components of every path in ascending order: odd-even passes, few where the rows are nearly sorted."""
+    """Sort the components of every path in ascending order: odd-even passes, few where the rows are nearly sorted.
+
+    What is no number stays, and so does what it stands between.
+    """
     unsorted = True
     while unsorted:
         unsorted = False
         for parity in range(2):
             for i in range(parity, len(rows) - 1, 2):
-                a, b = load(rows, i), load(rows, i + 1)
-                if any_of(a > b):
+                descends = load(rows, i) > load(rows, i + 1)
+                if any_of(descends):
                     unsorted = True
-                    store(rows, i, minimum(a, b))
-                    store(rows, i + 1, maximum(a, b))
+                    exchange(rows, i, descends)
+
+
+@device
+def sort_together(model: Any, rows: Lane, others: Lane) -> None:
+    """Put the components of `rows` in the model's order, and move those of `others` along with them."""
+    unsorted = True
+    while unsorted:
+        unsorted = False
+        for parity in range(2):
+            for i in range(parity, len(rows) - 1, 2):
+                descends = rank_key(model, load(rows, i)) > rank_key(model, load(rows, i + 1))
+                if any_of(descends):
+                    unsorted = True
+                    exchange(rows, i, descends)
+                    exchange(others, i, descends)

@@ -7,11 +7,11 @@ correction vanishes and Milstein is Euler–Maruyama, of strong order 1 away fro
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import begin, draw, drift, log_density, noise, noise_slope, output, rank_key, step
+from dlnmc_kernels.dispatch import begin, draw, drift, log_density, noise, noise_slope, output, step
 from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, any_of, load, reciprocal, select, splat, store
-from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS
+from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
+from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, normal_pair, uniform_pair
 
 SCRATCH = 8  # rows of `work`: the drift uses up to six, a scheme the last two
@@ -175,25 +175,6 @@ def _metropolis_adjusted(
     store(memory, size, select(accepted, density, load(memory, size)))
     counted = accepted & (load(tally, STATUS) == ALIVE)
     store(tally, ACCEPTED, load(tally, ACCEPTED) + select(counted, splat(1.0), splat(0.0)))
-
-
-@device
-def sort_together(model: Any, rows: Lane, others: Lane) -> None:
-    """Put the components of `rows` in the model's order, and move those of `others` along with them."""
-    unsorted = True
-    while unsorted:
-        unsorted = False
-        for parity in range(2):
-            for i in range(parity, len(rows) - 1, 2):
-                a, b = load(rows, i), load(rows, i + 1)
-                swap = rank_key(model, a) > rank_key(model, b)
-                if any_of(swap):
-                    unsorted = True
-                    c, d = load(others, i), load(others, i + 1)
-                    store(rows, i, select(swap, b, a))
-                    store(rows, i + 1, select(swap, a, b))
-                    store(others, i, select(swap, d, c))
-                    store(others, i + 1, select(swap, c, d))
 
 
 @output.register(EulerMaruyama)

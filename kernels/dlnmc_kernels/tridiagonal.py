@@ -156,10 +156,10 @@ def qd_eigenvalues(q: Lane, e: Lane, notes: Lane, values: Lane) -> int:
         store(notes, SPLIT, select(split, one, zero))
         lowest, highest = split_off(q, notes, values)
         steps += 1
-    missing = zero
+    missing = zero  # where one value is no number, none is
     for i in range(size):
         missing = missing + load(values, i) * 0.0
-    sort(values)  # which may lose a NaN
+    sort(values)
     for i in range(size):
         store(values, i, load(values, i) + missing)
     return steps

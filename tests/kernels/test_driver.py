@@ -463,6 +463,14 @@ def test_sort_sorts_any_numbers(data):
     assert np.array_equal(rows, expected)
 
 
+def test_sort_loses_no_value_and_keeps_what_is_no_number():
+    rows = np.random.default_rng(2).uniform(-1.0, 1.0, (9, WIDTH))
+    rows[4, 0] = rows[0, 1] = rows[8, 2] = rows[3, 3] = rows[5, 3] = np.nan
+    before = np.sort(rows, axis=0)
+    sort_loop(rows)
+    assert np.array_equal(np.sort(rows, axis=0), before, equal_nan=True)
+
+
 def test_sort_puts_a_long_descending_row_in_order():
     rows = np.arange(100.0, 0.0, -1.0)[:, None] * np.linspace(-1.0, 1.0, WIDTH)
     expected = np.sort(rows, axis=0)
