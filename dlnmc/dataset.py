@@ -482,22 +482,20 @@ def _combined(data: Mapping[tuple[Any, ...], xr.Dataset], dims: Sequence[str]) -
 
 
 def last_state(result: xr.Dataset | xr.DataTree, model: Model) -> tuple[np.ndarray, int]:
-    """The last state of every path of a result, ascending, and the step at which a run that continues it begins."""
+    """The last state of every path of a result, ascending, and the step at which a run that continues it begins.
+
+    Exact draws have no steps: a run that continues them begins at step 0.
+    """
     if result.attrs.get("model", model.kind) != model.kind:
         raise InvalidValue(
             f"start is a result of the model {result.attrs['model']!r}: it must be one of {model.kind!r}"
         )
     data = result["samples"].to_dataset() if isinstance(result, xr.DataTree) and "samples" in result else result
-    for name, axis in (
-        ("singular_values", "draw"),
-        ("eigenvalues", "draw"),
-        ("singular_values", "time"),
-        ("eigenvalues", "time"),
-    ):
-        if name in data and axis in data[name].dims and data[name].ndim == 3:
-            values = np.sort(np.asarray(data[name].isel({axis: -1})), axis=-1)
-            last_step = result["last_step"] if "last_step" in result else result.attrs.get("last_step", 0)
-            return values, int(last_step) + 1
+    for name in {"singular_values", "eigenvalues"} & set(data):
+        last = data[name].isel(dict.fromkeys({"draw", "time"} & set(data[name].dims), -1))
+        if last.ndim == 2:
+            last_step = result["last_step"] if "last_step" in result else result.attrs.get("last_step", -1)
+            return np.sort(np.asarray(last), axis=-1), int(last_step) + 1
     raise InvalidValue(
         "start is a result without kept states of a single model: run it with keep_samples, or select a member"
     )

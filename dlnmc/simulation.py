@@ -69,8 +69,8 @@ def simulate(
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
         None (random: one value between each two quantiles of a similar law), "law" (the quantiles of the equilibrium
-        law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), or an earlier
-        result, which is continued from its last state with fresh noise.
+        law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), an earlier
+        result, which is continued from its last state with fresh noise, or what `exact` drew.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
         schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala".

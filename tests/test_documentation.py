@@ -63,8 +63,9 @@ def refusal_of(command):
         return f"no subcommand {name!r}"
     if not arguments:
         return None  # a mention
+    group = click.Context(cli.dlnmc, **cli.dlnmc.context_settings)
     try:
-        context = cli.dlnmc.commands[name].make_context(name, arguments)
+        context = cli.dlnmc.commands[name].make_context(name, arguments, parent=group)
     except click.ClickException as error:
         return error.format_message()
     source = context.params.get("source", "")

@@ -270,6 +270,17 @@ def test_an_equilibrium_is_continued_too(network_tree, refused):
     refused(lambda: simulated(paths=21, start=unkept), "start", "keep_samples")
 
 
+@pytest.mark.parametrize("model", [NETWORK.changed(kappa=0.5), DYSON])
+def test_exact_draws_are_a_start(model):
+    drawn = dlnmc.exact(model, paths=9, seed=4)
+    name = "singular_values" if "rank" in drawn.dims else "eigenvalues"
+    begun = simulated(model, paths=9, start=drawn, times=[0.0, 0.1])
+    assert begun[name].isel(time=0).to_numpy() == pytest.approx(drawn[name].to_numpy(), rel=1e-12)
+    assert begun.time.to_numpy() == pytest.approx([0.0, 0.1])
+    again = simulated(model, paths=9, start=np.sort(drawn[name].to_numpy(), axis=-1), times=[0.0, 0.1])
+    assert np.array_equal(states(begun), states(again))
+
+
 def test_a_sweep_cannot_be_continued_as_one(grid, refused):
     refused(lambda: simulated(paths=9, start=grid), "start", "member")
 
