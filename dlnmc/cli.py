@@ -175,5 +175,13 @@ def main(arguments: list[str] | None = None) -> Any:
         except (KeyboardInterrupt, click.exceptions.Abort) as error:
             _leave(TERMINATED if signals else INTERRUPTED, str(error) or "interrupted")
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_output()
             _leave(0)
+        except OSError as error:  # a full disk behind the standard output, for one
+            _silence_output()
+            _leave(FAILED, ": ".join(filter(None, (error.filename, error.strerror or str(error)))))
+
+
+def _silence_output() -> None:
+    """Send what is still to be printed nowhere, or the interpreter would fail on it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -359,6 +359,11 @@ def _law(run: Run, edges: np.ndarray) -> xr.Dataset:
     )
 
 
+def _last_step(run: Run) -> int:
+    """The last step whose noise was used, counted in the finest steps of a ladder."""
+    return (schedule(run).last_step + 1) * run.refinement - 1
+
+
 def equilibrium_tree(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.DataTree:
     """The result of `equilibrium`."""
     run = member.run
@@ -368,7 +373,7 @@ def equilibrium_tree(member: Member, arrays: Arrays, circumstances: Circumstance
     tree.attrs = _provenance(
         run, circumstances, "Equilibrium of " + type(run.model).__name__, json.loads(run.to_json())
     )
-    tree.attrs["last_step"] = schedule(run).last_step
+    tree.attrs["last_step"] = _last_step(run)
     return tree
 
 
@@ -381,7 +386,7 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
         at = tuple(values[name] for name in dims)
         fixed = {name: value for name, value in values.items() if name not in (*dims, "dt")}
         own = xr.Dataset(
-            {"last_step": ((), schedule(member.run).last_step, {"long_name": "last step", "units": "steps"})}
+            {"last_step": ((), _last_step(member.run), {"long_name": "last of the finest steps", "units": "steps"})}
         )
         if "dt" not in dims:
             own["dt"] = ((), member.run.dt, {"long_name": COORDINATES["dt"][1], "units": COORDINATES["dt"][0]})
@@ -482,9 +487,9 @@ def _combined(data: Mapping[tuple[Any, ...], xr.Dataset], dims: Sequence[str]) -
 
 
 def last_state(result: xr.Dataset | xr.DataTree, model: Model) -> tuple[np.ndarray, int]:
-    """The last state of every path of a result, ascending, and the step at which a run that continues it begins.
+    """The last state of every path of a result, ascending, and how many of the finest steps have used up their noise.
 
-    Exact draws have no steps: a run that continues them begins at step 0.
+    Exact draws have no steps.
     """
     if result.attrs.get("model", model.kind) != model.kind:
         raise InvalidValue(

@@ -31,8 +31,11 @@ TRAVEL = 0.25  # time, in natural units, that a step of Hamiltonian Monte Carlo 
 SMALL = 48  # up to this size it gives more independent states in a second than Leimkuhler–Matthews
 MOST_LEAPS = 128
 UNREACHED = 0.01  # at infinite depth: the part of the law of log σ_d, far down, that burn-in may not have reached
+CROWD, MOST_CROWDED = 6.0, 2.0  # more singular values take longer; all of it would be too long where only traces count
+MOST_SLOWED = 5.0  # beyond depth 10 what moves slowly has its own law from the start
 MOST_REACH = 30.0  # near the threshold of equilibrium more would take for ever
 OBSERVATIONS = 64
+MOST_OBSERVATIONS = 2**20
 BINS = 256
 
 
@@ -58,8 +61,11 @@ def size_towards(model: Model, side: float) -> float:
     target = virial(model)
     if model.energy.kind != "polynomial":
         return math.sqrt(target)
-    alone = [(target / (m * abs(a))) ** (1.0 / m) for m, a in enumerate(model.powers, 1) if a]  # of each term by itself
-    sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone), 2001)
+    terms = [(m, m * abs(a)) for m, a in enumerate(model.powers, 1) if a]
+    alone = [(target / term) ** (1.0 / m) for m, term in terms]  # where each term by itself reaches the target
+    top, leading = terms[-1]
+    beyond = [(len(terms) * term / leading) ** (1.0 / (top - m)) for m, term in terms[:-1]]  # there the last term rules
+    sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone + beyond), 4001)
     last = int(np.flatnonzero(side * sizes * model.slope(side * sizes) < target)[-1])  # beyond it the energy only grows
     excess = partial(_excess, model, side, target)
     return float(brentq(excess, sizes[last], sizes[min(last + 1, len(sizes) - 1)], xtol=1e-15 * sizes[last]))
@@ -81,16 +87,19 @@ def time_unit(model: Model) -> float:
     """The model's natural unit of time, in its own clock: about that in which the trace forgets.
 
     With β = d and quadratic energy it is min(1, 2/N) in the paper's clock. Under λ → c λ with c^{2N} = d/β the equation
-    for β becomes that for β = d in time multiplied by c^{2N−2}.
+    for β becomes that for β = d in time multiplied by c^{2N−2}. Where another energy holds components at another size,
+    they take as long to push each other over it.
     """
     unit = 1.0
     if isinstance(model, DeepLinearNetwork):
         N = model.depth
         forgets = min(1.0, 2.0 / N) / kernel_time(model) if math.isfinite(N) else 2.0
         unit = float((model.beta / model.width) ** (1.0 - 1.0 / N)) * forgets
-    if model.energy.kind == "polynomial":
-        quadratic = model.changed(energy="quadratic")
-        unit *= _stiffness(quadratic, typical_size(quadratic)) / _stiffness(model, typical_size(model))
+        if model.energy.kind == "polynomial":
+            quadratic = model.changed(energy="quadratic")
+            unit *= float((typical_size(model) / typical_size(quadratic)) ** (2.0 / N))
+    elif model.energy.kind == "polynomial":
+        unit = typical_size(model) ** 2 * model.beta / model.size
     return unit
 
 
@@ -141,7 +150,8 @@ def _slowest(model: Model) -> float:
     if not isinstance(model, DeepLinearNetwork):
         return 0.0
     N, d, kappa = model.depth, model.width, model.kappa
-    slowest = 0.25 * N * max(1.0, N / 2.0) / min(kappa, 1.0)
+    crowd = min(max(1.0, d / CROWD), MOST_CROWDED)
+    slowest = 0.5 * N * min(max(1.0, N / 2.0), MOST_SLOWED) * crowd / min(kappa, 1.0)
     tail = (d - 1.0) * (0.5 / kappa - 1.0) - 1.0
     if tail > 0.0:
         # At infinite depth log σ_d has a law with the tail r^{−tail}, and gets there by diffusion and against the pull
@@ -176,6 +186,11 @@ def default_scheme(run: Run) -> str:
     if not state_row(run).additive_noise or run.model.kappa == 0:
         return "milstein"
     return "hmc" if isinstance(run, Equilibrium) and run.model.size <= SMALL else "leimkuhler_matthews"
+
+
+def default_scheme_of_ladder(run: Run) -> str:
+    """One scheme for all steps of a ladder, which shows its bias."""
+    return "leimkuhler_matthews" if state_row(run).additive_noise else "milstein"
 
 
 def default_leaps(model: Model, leap: float) -> int:
@@ -225,6 +240,9 @@ def completed(run: RunType) -> RunType:
         if run.burn_in is None:
             values["burn_in"] = default_burn_in(model) * (ADJUSTED_BURN_IN if adjusted else 1.0)
         if run.observations is None and dt is not None:
-            most = max(1, min(OBSERVATIONS, int(duration / dt)))  # no step is observed twice
+            wanted = OBSERVATIONS
+            if run.accuracy is not None:  # a time average needs all that is independent
+                wanted = max(wanted, math.ceil(2.0 * duration / time_unit(model)))
+            most = max(1, min(wanted, int(duration / dt), MOST_OBSERVATIONS))  # no step is observed twice
             values["observations"] = run.draws * math.ceil(most / run.draws)
     return run.changed(**values)

@@ -7,6 +7,7 @@ a line with the SHA-256 of all bytes before it. xarray and other programs open s
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,13 @@ _NETCDF = threading.Lock()  # the netCDF library is not thread-safe
 
 
 def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
-    """Write a result to a netCDF file: to a temporary file first, which is then renamed. Returns the path."""
-    path = Path(path)
+    """Write a result to a netCDF file: to a temporary file first, which is then renamed. Returns the path.
+
+    Raises InvalidValue for what is no result or no path, RunFailed where the file cannot be written.
+    """
+    if not isinstance(result, xr.DataTree | xr.Dataset):
+        raise InvalidValue(f"save: a result is an xarray DataTree or Dataset, not {type(result).__name__}")
+    path = _path(path)
     tree = xr.DataTree(dataset=result) if isinstance(result, xr.Dataset) else result.copy()
     tree.attrs = dict(tree.attrs) | {"content_sha256": content_hash(tree)}
     try:
@@ -35,6 +41,12 @@ def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     except (OSError, RuntimeError) as error:
         raise RunFailed(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return path
+
+
+def _path(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidValue(f"path = {path!r}: it must be the name of a file")
+    return Path(path)
 
 
 def _write(tree: xr.DataTree, file: Path) -> None:
@@ -59,7 +71,7 @@ def open(path: str | Path) -> xr.DataTree:
 
     Raises InvalidValue, in one line, for a file that is missing, not of dlnmc, truncated or damaged.
     """
-    path = Path(path)
+    path = _path(path)
     try:
         _check_trailer(path)
         with _NETCDF, xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples

@@ -14,6 +14,9 @@ from dlnmc.errors import InvalidValue
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Floats = NDArray[np.float64]
 
+SMALLEST, LARGEST = 1e-100, 1e100  # of β and κ: products of the squares of gaps stay within floating point
+DEEPEST = 1e12  # finite depth, where σ^{1/N} still tells singular values apart to four digits
+
 
 class Langevin(Description):
     """What the models share: temperature κ/β, and an energy that is a sum over components."""
@@ -31,8 +34,9 @@ class Langevin(Description):
 
     @model_validator(mode="after")
     def _finite_temperature(self) -> Self:
-        if not math.isfinite(self.kappa):
-            raise ValueError(f"kappa = {self.kappa!r}: it must be finite")
+        for name, value, special in (("kappa", self.kappa, "0"), ("beta", self.beta, "inf")):
+            if value != float(special) and not SMALLEST <= value <= LARGEST:
+                raise ValueError(f"{name} = {value!r}: it must be {special}, or between {SMALLEST:g} and {LARGEST:g}")
         if not math.isfinite(self.beta) and self.kappa != 0:
             raise ValueError(
                 f"beta = {self.beta!r}: it must be finite unless kappa = 0, where it gives the gradient flow"
@@ -82,6 +86,13 @@ class DeepLinearNetwork(Langevin):
     clock: Literal["paper", "depth"] = "paper"
     energy_of_squares: ClassVar[bool] = True
     kind: Literal["deep_linear_network"] = "deep_linear_network"
+
+    @field_validator("depth")
+    @classmethod
+    def _depth_in_floating_point(cls, value: float) -> float:
+        if DEEPEST < value < math.inf:
+            raise ValueError(f"it must be between 1 and {DEEPEST:g}, or inf")
+        return value
 
     @model_validator(mode="before")
     @classmethod

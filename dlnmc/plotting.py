@@ -64,6 +64,7 @@ SYMBOLS = {
 STATES = ("singular_values", "eigenvalues")
 MOST_PANELS = 24
 FEWEST_BINS = 64
+FARTHEST = 2.0  # 200 %, at the ends of a residual axis
 NOISE_PER_BIN = 0.03  # bins are merged until the median relative standard error is below
 
 
@@ -407,13 +408,16 @@ def _residual(panel: Panel) -> tuple[Floats, Floats | None]:
 def _reach(panel: Panel) -> float:
     """How far up a residual axis must go to show all but the ends."""
     residual, error = _residual(panel)
-    probability = panel.density * np.diff(panel.edges)
-    up_to = np.cumsum(probability)
     size = np.abs(residual) + (0.0 if error is None else 2.0 * error)
-    bulk = size[(up_to - probability > 0.02) & (up_to < 0.97) & np.isfinite(size)]
-    if len(bulk) < 4:
+    inside = np.isfinite(size)
+    for density in (panel.density, panel.density if panel.law is None else panel.law):
+        probability = density * np.diff(panel.edges)
+        up_to = np.cumsum(probability)
+        inside &= (up_to - probability > 0.02) & (up_to < 0.97)
+    if np.sum(inside) < 4:
         return 1.0
-    return (1.15 if panel.law is not None else 1.7) * max(float(np.quantile(bulk, 0.98)), 1e-3)
+    reach = max(float(np.quantile(size[inside], 0.98)), 1e-3)
+    return min((1.15 if panel.law is not None else 1.7) * reach, FARTHEST)
 
 
 def _draw_residual(ax: "Axes", panel: Panel, reach: float) -> None:

@@ -22,7 +22,7 @@ from dlnmc.chunks import (
     work_of_block,
 )
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
-from dlnmc.defaults import completed
+from dlnmc.defaults import completed, default_scheme_of_ladder
 from dlnmc.descriptions import unknown_key
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
@@ -101,6 +101,8 @@ def simulate(
     RunFailed
         A path became non-finite; the message says which, when, and what to change.
     """
+    if dt is None:
+        raise InvalidValue("dt = None: simulate needs a time step; only equilibrium chooses one")
     member = prepared(
         Simulation,
         {"model": model, "paths": paths, "dt": dt, "times": times, "keep_samples": keep_samples},
@@ -252,23 +254,37 @@ def ladder(settings: dict[str, Any], start: Start, **optional: Any) -> list[Memb
     steps = [float(step) for step in listed]
     if not steps or len(set(steps)) < len(steps):
         raise InvalidValue(f"dt = {steps}: a list must hold one or more different steps")
-    if optional.get("scheme") is None:
-        settings.setdefault("scheme", "leimkuhler_matthews")  # the default of the smallest step must serve all
+    if optional.get("scheme") is None and settings.get("scheme") is None:
+        coarsest = Equilibrium(**_filled(settings, optional), dt=max(steps))
+        settings["scheme"] = default_scheme_of_ladder(coarsest)
     finest = min(steps)
-    members = []
+    refinements = []
     for step in sorted(steps):
         ratio = step / finest
         if ratio > MOST_REFINED:
             raise InvalidValue(f"dt = {steps}: {step:g} is more than {MOST_REFINED} times the smallest, {finest:g}")
         if not abs(ratio - round(ratio)) <= 1e-9 * ratio:
             raise InvalidValue(f"dt = {steps}: {step:g} must be a whole multiple of the smallest, {finest:g}")
-        refined = settings | {"refinement": round(ratio)}
-        members.append(prepared(Equilibrium, refined, start, dt=round(ratio) * finest, **optional))
-    return members
+        refinements.append(round(ratio))
+    origin = math.lcm(*refinements)
+    return [
+        prepared(Equilibrium, settings | {"refinement": m}, start, origin, dt=m * finest, **optional)
+        for m in refinements
+    ]
 
 
-def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional: Any) -> Member:
-    """The complete description of a run, its start values and its observables."""
+def _filled(settings: dict[str, Any], optional: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a description, without what is left open and what is handed over beside it."""
+    beside = ("start", "observables")
+    return settings | {name: value for name, value in optional.items() if value is not None and name not in beside}
+
+
+def prepared(cls: type[Run], settings: dict[str, Any], start: Start, origin: int = 1, **optional: Any) -> Member:
+    """The complete description of a run, its start values and its observables.
+
+    A run that continues another begins at a step of new noise; counted in the finest steps of a ladder it is a multiple
+    of `origin`, so that all members see the same.
+    """
     values = settings | {name: value for name, value in optional.items() if value is not None}
     if start is None:
         start = values.pop("start", None)
@@ -279,7 +295,8 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, **optional:
         check_start(run)
     else:
         if isinstance(start, xr.Dataset | xr.DataTree):
-            start, values["first_step"] = dataset.last_state(start, cls(**values).model)
+            start, used = dataset.last_state(start, cls(**values).model)
+            values["first_step"] = -(-used // origin) * origin // values.get("refinement", 1)
         run = cls(**values, start="given")
         given = checked_array(start, run)
         run = completed(run.changed(start_digest=digest(given)))

@@ -17,12 +17,16 @@ from dlnmc.config import Run
 from dlnmc.defaults import law_and_unit
 from dlnmc.engine import noise_key, scale
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DysonBrownianMotion, Model
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.driver import uniforms
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import START
 
 Floats = NDArray[np.float64]
+
+NEAREST, FARTHEST = 1e-6, 30.0  # between them lie distances of log σ_d from the next; the second in units of the depth
+MOST_DEPTH = 1e5  # where it is infinite
+FAR_OUT = 4.0  # times the typical size: beyond any singular value of a network of width 1
 
 
 def _uniforms(run: Run, first_block: int, blocks: int, count: int) -> Floats:
@@ -52,14 +56,45 @@ def _levels(law: laws.Law, unit: float, probability: Floats) -> Floats:
 
 
 def _random(run: Run, first_block: int, blocks: int) -> Floats:
-    """One component uniform between each two of the d + 1 equidistant quantiles of a law of the right kind.
+    """One component between each two of the d + 1 equidistant quantiles of a law of the right kind.
 
     The law is that of quadratic energy for d → ∞, scaled to the typical size at equilibrium. Where there is no
-    equilibrium to scale to (κ = 0), that of κ = 1 is taken.
+    equilibrium to scale to (κ = 0), that of κ = 1 is taken. Eigenvalues, which repel the more strongly the smaller
+    κ is, keep to the middle of their cells; the smallest singular value, which forgets its start last, has the law
+    below.
     """
     model, size = run.model, run.model.size
-    cell = (np.arange(size) + _uniforms(run, first_block, blocks, size)) / size
-    return _levels(*law_and_unit(model), cell)
+    uniforms = _uniforms(run, first_block, blocks, size)
+    if isinstance(model, DysonBrownianMotion):
+        width = min(0.5, math.sqrt(model.kappa or 1.0))
+        return _levels(*law_and_unit(model), (np.arange(size) + 0.5 + width * (uniforms - 0.5)) / size)
+    levels = _levels(*law_and_unit(model), (np.arange(size) + uniforms) / size)
+    if model.kappa > 0.0:
+        probability, lowest = _law_of_the_smallest(model)
+        levels[:, 0] = np.interp(uniforms[:, 0], probability, lowest)
+        levels.sort(axis=1)
+    return levels
+
+
+def _law_of_the_smallest(model: DeepLinearNetwork) -> tuple[Floats, Floats]:
+    """The law of log σ_d at equilibrium given all others at their quantiles: probabilities and levels, ascending."""
+    N, c = model.depth, 0.5 / model.kappa
+    law, unit = law_and_unit(model)
+    others = _levels(law, unit, (np.arange(1, model.size) + 0.5) / model.size)
+    top = others[0] if model.size > 1 else math.log(unit * FAR_OUT)
+    below = np.geomspace(NEAREST, FARTHEST * min(N, MOST_DEPTH), 4096)
+    level = top - below
+    pairs = others[:, None] - level
+    log_density = c * np.log(-np.expm1(-2.0 * pairs)).sum(axis=0) - 2.0 * c * model.beta * model.potential(
+        np.exp(level)
+    )
+    if math.isfinite(N):  # that of λ, times λ for that of log λ
+        log_density += (1.0 - c) * np.log(-np.expm1(-2.0 / N * pairs)).sum(axis=0) + level / N
+    else:
+        log_density += (1.0 - c) * np.log(pairs).sum(axis=0)
+    density = np.exp(log_density - log_density.max())
+    mass = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(below)))
+    return 1.0 - mass[::-1] / mass[-1], level[::-1]
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:
@@ -117,6 +152,9 @@ def checked_array(values: Any, run: Run) -> Floats:
     if repelled and np.any(np.diff(array, axis=-1) == 0.0):
         equal = array[..., 1:][np.diff(array, axis=-1) == 0.0].flat[0]
         raise InvalidValue(f"start contains {float(equal)!r} twice: the repulsion of equal values is infinite")
+    entropic = isinstance(run.model, DeepLinearNetwork) and run.model.depth > 1.0 and math.isfinite(run.model.beta)
+    if entropic and np.any(np.sum(array == 0.0, axis=-1) > 1):
+        raise InvalidValue("start contains 0.0 twice: at depths > 1 entropy repels them from each other without bound")
     return array
 
 

@@ -194,7 +194,7 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set width=1979-05-27", "width", "1979"),
     ("--set beta=0", "beta = 0", "> 0"),
     ("--set beta=inf", "beta = inf", "finite", "kappa = 0"),
-    ("--set kappa=inf", "kappa = inf", "finite"),
+    ("--set kappa=inf", "kappa = inf", "1e+100"),
     ("--set energy=cubic", "cubic", "quadratic", "polynomial"),
     ("--set energy=polynomial", "coefficients", "missing"),
     ("--set energy={kind='polynomial',coefficients=[1,-1]}", "coefficients = (1, -1)", "must be > 0"),

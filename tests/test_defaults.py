@@ -205,6 +205,15 @@ def test_the_accuracy_asked_for_is_reached(model, scheme, accuracy):
     assert json.loads(tree.attrs["config"])["accuracy"] == accuracy
 
 
+def test_few_paths_reach_an_accuracy_by_observing_more_often():
+    model = dlnmc.DeepLinearNetwork(4, 2.0, 4.0)
+    tree = dlnmc.equilibrium(model, paths=16, accuracy=0.004, keep_samples=False, seed=5)
+    mean, error = statistics.mean_over_paths(tree["moments/trace"].to_numpy() / laws.trace(model).mean())
+    assert error < 2.0 * 0.004  # its own relative error is 18 %
+    assert abs(mean - 1.0) < 8.0 * error  # beyond this with probability 1e-6 by Student's law of 15
+    assert json.loads(tree.attrs["config"])["observations"] > 1000
+
+
 def test_higher_accuracy_takes_more_steps_and_finer_ones():
     runs = [completed(Equilibrium(NETWORK, scheme="leimkuhler_matthews", accuracy=a)) for a in (0.1, 1e-3, 1e-4)]
     durations, steps = [run.duration for run in runs], [run.dt for run in runs]

@@ -192,3 +192,9 @@ def test_results_at_infinite_beta_say_so(tmp_path):
     assert int(data.counts.sum() + data.underflow.sum() + data.overflow.sum()) == 9 * 3 * 2
     assert np.all(np.isfinite(data.edges))
     assert dlnmc.open(dlnmc.save(data, tmp_path / "a.nc")).to_dataset().identical(data)
+
+
+def test_entropy_repels_equal_zeros_and_they_are_no_start(refused):
+    model = dlnmc.DeepLinearNetwork(3, 2.0, 3.0, 0.0)
+    refused(lambda: final(model, [0.0, 0.0, 1.0], 1.0, 0.01), "start", "0.0 twice", "entropy")
+    assert np.all(np.isfinite(final(model, [0.0, 0.5, 1.0], 1.0, 0.01)))

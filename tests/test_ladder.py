@@ -106,7 +106,35 @@ def test_a_ladder_has_a_dimension_dt_and_its_own_group(model):
 def test_all_members_observe_the_same_times():
     tree = ladder()
     assert np.allclose(tree["samples/time"], [0.4, 0.6])
-    assert tree["last_step"].to_numpy().tolist() == [60, 30, 15]
+    assert tree["last_step"].to_numpy().tolist() == [60, 61, 63]  # the last of the finest steps whose noise was used
+
+
+def test_a_member_is_continued_with_fresh_noise():
+    """At κ free of repulsion (size 1) paths are an Ornstein–Uhlenbeck process: increments do not know the past."""
+    model = dlnmc.DysonBrownianMotion(size=1, beta=1.0)
+    settings = {"paths": 4000, "burn_in": 0.0, "observations": 1, "bins": 1}
+    first = dlnmc.equilibrium(model, dt=[0.01, 0.04], duration=0.4, start=[0.0], scheme="euler_maruyama", **settings)
+    coarse = first.isel(dt=1)
+    more = dlnmc.equilibrium(model, dt=0.01, duration=0.4, start=coarse, scheme="euler_maruyama", **settings)
+    x, y = (states(tree).to_numpy().ravel() for tree in (coarse, more))
+    decay = (1.0 - 0.01) ** 40
+    assert abs(np.corrcoef(x, y - decay * x)[0, 1]) < 5.0 / math.sqrt(4000)
+
+
+@pytest.mark.parametrize("used", [7, 8, 9])
+def test_a_ladder_that_continues_a_result_shares_its_noise(used):
+    model = dlnmc.DysonBrownianMotion(size=1, beta=1.0)
+    settings = {"paths": 200, "scheme": "euler_maruyama", "burn_in": 0.0, "observations": 1}
+    first = dlnmc.equilibrium(model, dt=0.01, duration=0.01 * used, **settings)
+    tree = dlnmc.equilibrium(model, dt=[0.01, 0.04], duration=0.08, start=first, **settings)
+    fine, coarse = states(tree).to_numpy().reshape(2, 200)
+    assert np.corrcoef(fine, coarse)[0, 1] > 0.99
+    assert len({run["first_step"] * run["refinement"] for run in json.loads(tree.attrs["config"])}) == 1
+
+
+def test_a_ladder_in_sigma_has_a_scheme_for_its_noise():
+    tree = ladder(dlnmc.DeepLinearNetwork(3, 1.0, 3.0), coordinates="sigma")
+    assert tree.attrs["scheme"] == "milstein"
 
 
 @pytest.mark.parametrize("scheme", ["euler_maruyama", "leimkuhler_matthews"])

@@ -16,7 +16,7 @@ from dlnmc import laws
 from dlnmc.defaults import default_dt
 
 BIAS = 0.02  # of the standard deviation of the trace
-LADDER_PATHS = 8192
+LADDER_PATHS = 16384  # chance is then half of what is allowed
 
 
 def random_models():

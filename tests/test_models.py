@@ -155,7 +155,7 @@ def test_a_limit_is_stated_exactly(make, limit, refused):
         (lambda: DysonBrownianMotion(3, 1.0, 2.5), ("kappa = 2.5", "<= 2", "collide")),
         (lambda: DysonBrownianMotion(3, math.inf), ("beta = inf", "finite", "kappa = 0")),
         (lambda: DeepLinearNetwork(3, 2.0, math.inf, 0.5), ("beta = inf", "finite", "kappa = 0")),
-        (lambda: DeepLinearNetwork(3, 2.0, 1.0, math.inf), ("kappa = inf", "finite")),
+        (lambda: DeepLinearNetwork(3, 2.0, 1.0, math.inf), ("kappa = inf", "1e+100")),
         (lambda: Equilibrium(**RUN, draws=2, observations=3), ("observations = 3", "multiple of draws = 2")),
         (lambda: Simulation(**RUN, times=(0.2, 0.1)), ("times", "0.2", "0.1", "ascending")),
         (lambda: Simulation(**RUN, times=(0.1, 0.1)), ("times", "0.1", "ascending")),
@@ -255,12 +255,26 @@ def test_infinite_depth_counts_time_in_its_own_clock():
         DeepLinearNetwork(**{"width": 2, "depth": "Infinity", "beta": 1.0}),  # as JSON spells it
     ):
         assert model == DeepLinearNetwork(2, math.inf, 1.0, clock="depth")
-    assert DeepLinearNetwork(2, 1e300, 1.0).clock == "paper"
+    assert DeepLinearNetwork(2, 1e12, 1.0).clock == "paper"
+
+
+@pytest.mark.parametrize(
+    ("values", "pieces"),
+    [
+        ({"depth": 1e13}, ("depth = 10000000000000.0", "1e+12", "inf")),
+        ({"beta": 1e-101}, ("beta = 1e-101", "1e-100", "1e+100", "inf")),
+        ({"beta": 1e101}, ("beta = 1e+101", "1e+100")),
+        ({"kappa": 1e-300}, ("kappa = 1e-300", "0", "1e-100")),
+    ],
+    ids=str,
+)
+def test_values_beyond_what_floating_point_can_tell_apart_are_refused(values, pieces, refused):
+    refused(lambda: DeepLinearNetwork(**{"width": 2, "depth": 2.0, "beta": 1.0} | values), *pieces)
 
 
 def test_extreme_values_are_taken_as_they_are():
     assert Equilibrium(**RUN, seed=np.uint64(2**64 - 1)).seed == 2**64 - 1
-    assert DeepLinearNetwork(1, 1, 1e-300).depth == 1.0
+    assert DeepLinearNetwork(1, 1, 1e-100).depth == 1.0
     assert DeepLinearNetwork(1, math.inf, 1.0).depth == math.inf
     assert DysonBrownianMotion(1, 1.0, 2.0).kappa == 2.0
     assert Simulation(**RUN, times=[0, 1]).times == (0.0, 1.0)
@@ -323,17 +337,18 @@ def test_a_changed_copy_is_validated_anew(refused):
 
 finite = st.floats(1e-3, 1e3)
 even = st.lists(st.floats(-5, 5), max_size=2).map(lambda c: Polynomial((*c, *c, 0.5, 1.0)))
+kappas = st.just(0.0) | st.floats(1e-100, 2)
 energies = st.sampled_from(["quadratic", "none"]) | even
 networks = st.builds(
     DeepLinearNetwork,
     st.integers(1, 2**24),
     st.one_of(st.floats(1, 1e6), st.just(math.inf)),
     finite,
-    st.floats(0, 5),
+    kappas,
     energies,
     st.sampled_from(["paper", "depth"]),
 )
-dysons = st.builds(DysonBrownianMotion, st.integers(1, 2**24), finite, st.floats(0, 2), energies)
+dysons = st.builds(DysonBrownianMotion, st.integers(1, 2**24), finite, kappas, energies)
 
 
 @settings(deadline=None, max_examples=50)

@@ -67,10 +67,10 @@ def test_starts_ascend_and_are_distinct_and_finite(model, start, paths_of):
 @pytest.mark.parametrize("kappa", [0.0, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize("width", [1, 2, 64])
 def test_random_starts_are_sound_at_every_depth(depth, kappa, width, paths_of):
-    values = starting(paths_of, dlnmc.DeepLinearNetwork(width, depth, 7.0, kappa), "random")
-    assert np.all(np.isfinite(values))
-    assert np.all(values > 0)
-    assert np.all(np.diff(values, axis=1) > 0)
+    member = paths_of(dlnmc.DeepLinearNetwork(width, depth, 7.0, kappa), "random")
+    levels = start_levels(member.run, None, 0, 5)
+    assert np.all(np.isfinite(levels))
+    assert np.all(np.diff(levels, axis=1) > 0)
 
 
 @pytest.mark.parametrize("depth", [1e3, 1e6, math.inf])
@@ -119,15 +119,38 @@ def test_random_starts_in_a_polynomial_have_about_the_size_of_equilibrium(model,
     assert size * model.slope(np.array(size)) == pytest.approx(virial(model), rel=1e-9)
 
 
-def test_random_starts_have_one_component_in_each_cell(paths_of):
+@pytest.mark.parametrize("kappa", [2.0, 1.0, 0.01])
+def test_random_eigenvalues_keep_to_the_middle_of_their_cells(kappa, paths_of):
     """Between the quantiles of the semicircle of the right second moment, uniform in probability."""
-    values = starting(paths_of, DYSON, "random", 4000)
-    second = laws.trace(DYSON).mean() / 5
+    model = DYSON.changed(kappa=kappa)
+    values = starting(paths_of, model, "random", 4000)
+    second = laws.trace(model).mean() / 5
     probability = laws.Semicircle().cdf(values / math.sqrt(second / laws.Semicircle().moment(2)))
     cell = probability * 5 - np.arange(5)
-    assert np.all(cell >= -1e-9)
-    assert np.all(cell <= 1 + 1e-9)
-    assert stats.kstest(cell.ravel(), "uniform").statistic < allowed_distance(cell.size)
+    width = min(0.5, math.sqrt(kappa))
+    middle = stats.uniform(0.5 - width / 2, width)
+    assert stats.kstest(cell.ravel(), middle.cdf).statistic < allowed_distance(cell.size)
+
+
+@pytest.mark.parametrize(("depth", "kappa"), [(1.0, 1.0), (3.0, 0.5), (20.0, 2.0)])
+def test_a_random_start_of_width_1_is_at_equilibrium(depth, kappa, paths_of):
+    """σ² is Gamma with the shape 1/(2N) (model page, section 4)."""
+    values = starting(paths_of, dlnmc.DeepLinearNetwork(1, depth, 3.0, kappa), "random", 20000)
+    law = stats.gamma(0.5 / depth, scale=2.0 * kappa / 3.0)
+    assert stats.kstest(values.ravel() ** 2, law.cdf).statistic < allowed_distance(values.size)
+    control = stats.gamma(0.5 / depth, scale=2.3 * kappa / 3.0)
+    assert depth > 1.0 or stats.kstest(values.ravel() ** 2, control.cdf).statistic > allowed_distance(values.size)
+
+
+@pytest.mark.parametrize("depth", [3.0, 15.0])
+def test_the_smallest_singular_value_begins_near_its_law(depth, paths_of):
+    """Against exact draws at κ = ½; one drawn uniformly from its cell is far off at either depth."""
+    model = dlnmc.DeepLinearNetwork(6, depth, 6.0, 0.5)
+    drawn = dlnmc.exact(model, paths=20000, seed=3)["singular_values"].to_numpy()[:, -1]
+    begun = starting(paths_of, model, "random", 20000)[:, 0]
+    uniform = laws.singular_values(depth, 0.5).ppf(np.linspace(0.0, 1.0 / 6.0, 20000))
+    assert stats.ks_2samp(begun, drawn).statistic < 0.1
+    assert stats.ks_2samp(uniform, drawn).statistic > 0.15
 
 
 @pytest.mark.parametrize(
