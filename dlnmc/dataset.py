@@ -279,7 +279,7 @@ def _stationarity(run: Run, scalars: Sequence[Scalar]) -> xr.Dataset:
     if n > 1 and int(np.sum(np.isfinite(scalars[0].mean))) >= LEAST_PATHS:
         early, late = (np.stack([scalar.halves[half] for scalar in scalars], axis=1) for half in (0, 1))
         z, threshold, stationary = statistics.stationarity(early, late)
-        verdict = int(stationary)
+        verdict = int(stationary) if np.isfinite(threshold) else -1
         for k, scalar in enumerate(scalars):
             found = statistics.effective_samples(scalar.mean * n, scalar.square * n, n)
             worth[k], error[k] = found

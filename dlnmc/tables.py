@@ -16,14 +16,15 @@ COLUMNS = (  # heading, keys of value and error, format
     ("kappa", "kappa", None, "g"),
     ("dt", "dt", None, "g"),
     ("paths", "paths", None, "d"),
-    ("KS to law", "ks", "ks_error", ".4f"),
+    ("KS to law, d → ∞", "ks", "ks_error", ".4f"),
     ("trace/exact", "trace_ratio", "trace_error", ".4f"),
     ("bias", "trace_bias", "trace_bias_error", "+.4f"),
     ("spacing ratio", "spacing_ratio", "spacing_error", ".4f"),
     ("bias", "spacing_bias", "spacing_bias_error", "+.4f"),
     ("accepted", "acceptance", None, ".3f"),
-    ("edge", "edge", None, ".4f"),
-    ("edge of law", "edge_law", None, ".4f"),
+    ("trace", "trace_mean", "trace_mean_error", ".4g"),
+    ("edge", "edge", "edge_error", ".4f"),
+    ("edge, d → ∞", "edge_law", None, ".4f"),
 )
 
 
@@ -33,8 +34,9 @@ def report(tree: xr.DataTree) -> str:
     On a ladder of steps the bias of each is shown beside the error, with `!` where it dominates, and the values as
     dt → 0 follow.
     """
-    rows = studies.rows(tree)
-    columns = [column for column in COLUMNS if any(row.get(column[1]) is not None for row in rows)]
+    rows = [row | _observables(row) for row in studies.rows(tree)]
+    own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables", ())})
+    columns = [column for column in (*COLUMNS, *own) if any(row.get(column[1]) is not None for row in rows)]
     cells = [[heading for heading, *_ in columns]]
     cells += [[_cell(row, *column[1:]) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -43,6 +45,12 @@ def report(tree: xr.DataTree) -> str:
     title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
     head = [f"{title} — {scheme}, seed {seed}, {seconds} s", _stationarity(rows), ""]
     return "\n".join([*head, *lines, *_limits(rows)])
+
+
+def _observables(row: dict[str, Any]) -> dict[str, Any]:
+    """Averages of what the user observed, as columns."""
+    own = row.get("observables", {}).items()
+    return {key: value for name, f in own for key, value in ((name, f["mean"]), (f"{name}_error", f["error"]))}
 
 
 def _stationarity(rows: list[dict[str, Any]]) -> str:
@@ -75,8 +83,10 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
     value = row.get(key)
     if value is None or math.isnan(value):
         return "–"
-    text = format(value, form)
     spread = None if error is None else _finite(row.get(error))
+    if spread and form.endswith("g"):  # two digits of the error
+        form = f".{max(0, 1 - math.floor(math.log10(spread)))}f"
+    text = format(value, form)
     mark = ""
     if key.endswith("_bias"):
         statistical = _finite(row[key.replace("_bias", "_error")])
@@ -86,7 +96,7 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
 
 def report_json(tree: xr.DataTree) -> str:
     """The table of a result as JSON: a list with an object for each member."""
-    rows = [{key: _finite(value) for key, value in row.items()} for row in studies.rows(tree)]
+    rows = [_finite(row) for row in studies.rows(tree)]
     for row in rows:
         if "depth" in row and row["depth"] is None:
             row["depth"] = "Infinity"  # as descriptions have it
@@ -94,4 +104,7 @@ def report_json(tree: xr.DataTree) -> str:
 
 
 def _finite(value: Any) -> Any:
+    """The value, or a dictionary of values, with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(own) for key, own in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

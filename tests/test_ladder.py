@@ -209,7 +209,7 @@ def test_the_extrapolated_trace_is_the_exact_one_and_no_step_alone_is(coarse):
     assert z[-1] > 20.0
     limit = tree["extrapolated"].to_dataset().sel(scalar="trace")
     assert abs(limit.value - exact) < 4.9 * limit.error
-    assert limit.error < 0.004 * exact
+    assert limit.error < 0.006 * exact  # with the doubt about the form of the bias
 
 
 def test_the_bias_at_each_step_is_what_is_left_beyond_the_limit(coarse):
@@ -220,7 +220,7 @@ def test_the_bias_at_each_step_is_what_is_left_beyond_the_limit(coarse):
         assert np.allclose(own.bias, variable.mean("path") - own.value, rtol=0, atol=1e-12)
         assert np.all(np.diff(own.bias) > 0)  # it grows with the step
     trace = group.sel(scalar="trace")
-    assert trace.bias[-1] > 10.0 * trace.bias_error[-1]
+    assert trace.bias[-1] > 4.0 * trace.bias_error[-1]
     assert 0.4 < float(trace.order) < 1.6
 
 

@@ -326,3 +326,25 @@ def test_the_committed_study_is_held_against_what_the_issue_states_or_less():
     assert settings.spacing <= 0.006
     assert settings.law_kappa == 1.0
     assert Path(studies.folder(), "semicircle.toml").is_file()
+
+
+def test_a_table_and_its_json_hold_what_the_user_observes():
+    model = dlnmc.DeepLinearNetwork(3, 2.0, 3.0)
+    tree = dlnmc.equilibrium(model, paths=64, observables={"least": lambda s: s[0]}, seed=1)
+    (row,) = json.loads(tables.report_json(tree))
+    values = tree["observables/least"].to_numpy()
+    assert row["observables"]["least"]["mean"] == pytest.approx(values.mean())
+    assert row["observables"]["least"]["error"] == pytest.approx(values.std(ddof=1) / 8.0)
+    text = tables.report(tree)
+    assert "least" in text
+    assert f"{values.mean():.4f} ± {values.std(ddof=1) / 8.0:.4f}" in text  # two digits of the error
+
+
+def test_an_observable_without_values_hides_nothing():
+    """What is not finite is left out of the verdict on stationarity, and of nothing else."""
+    model = dlnmc.DeepLinearNetwork(4, 2.0, 4.0)
+    settings = {"paths": 64, "scheme": "euler_maruyama", "burn_in": 0, "duration": 0.1, "start": [6.0, 7.0, 8.0, 9.0]}
+    plain = dlnmc.equilibrium(model, **settings)
+    empty = dlnmc.equilibrium(model, observables={"a": lambda s: s[0] * np.nan}, **settings)
+    assert int(plain["stationarity/stationary"]) == int(empty["stationarity/stationary"]) == 0
+    assert np.isnan(empty["stationarity/z"].sel(scalar="a"))

@@ -164,4 +164,6 @@ class HardEdge(InterpolatedLaw):
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
+        if self._decay == 0.5:  # only the quarter circle of radius b has it
+            return 4.0 / (math.pi * self.support[1]), 0.0
         return math.inf if self._decay < 0.5 else 0.0, 0.0

@@ -13,7 +13,7 @@ from dlnmc.statistics.distances import (
     wasserstein_between,
     wasserstein_distance,
 )
-from dlnmc.statistics.estimates import Estimate, failed_paths, mean_over_paths
+from dlnmc.statistics.estimates import Estimate, allowed_z, failed_paths, largest_z, mean_over_paths
 from dlnmc.statistics.extrapolation import Extrapolation, extrapolate
 from dlnmc.statistics.extremes import Shape, hard_edge, shape, soft_edge
 from dlnmc.statistics.series import (
@@ -32,6 +32,7 @@ __all__ = [
     "Shape",
     "Stationarity",
     "against",
+    "allowed_z",
     "autocorrelation",
     "autocorrelation_time",
     "compare",
@@ -45,6 +46,7 @@ __all__ = [
     "kolmogorov_between",
     "kolmogorov_bound",
     "kolmogorov_distance",
+    "largest_z",
     "mean_over_paths",
     "number_variance",
     "shape",

@@ -24,6 +24,7 @@ GROUPS = 1024  # of paths, at most
 RESAMPLES = 2000
 PRIOR_COUNTS = 5.0  # with the design effect of all bins
 BEYOND = 20  # resamples that must lie beyond a quantile which is read from them
+ENOUGH = 1000  # groups from which on resampling knows the largest deviation
 
 
 def density(samples: ArrayLike, bins: int | ArrayLike = 64, *, level: float = 0.95, seed: int = 0) -> xr.Dataset:
@@ -53,10 +54,12 @@ def density(samples: ArrayLike, bins: int | ArrayLike = 64, *, level: float = 0.
     -----
     Error: that of a ratio of sums over independent groups of paths. Bands: intervals of Clopper and Pearson (1934)
     for the number of independent values that has the same error (Korn and Graubard 1998, Survey Methodology 24, 193),
-    so bins with few counts or none, which also learn from the others, have honest ones. The simultaneous band has the
-    pointwise one's form at the level that the largest of all bins' deviations needs: its quantile under Gaussian
-    multipliers of the groups' residuals (Chernozhukov, Chetverikov and Kato 2013), or Bonferroni's bound where that is
-    smaller, and at levels too rare to resample.
+    so bins with few counts or none, which also learn from the others, have honest ones. They are wider where few paths
+    hold most counts of a bin, by what the skewness of the groups, beyond that of independent values, moves Student's
+    quantile (Hall 1992). The simultaneous band has the pointwise one's form at the level of Bonferroni's bound; of a
+    thousand groups or more, at that which the largest of all bins' deviations needs: its quantile under Gaussian
+    multipliers of the groups' residuals (Chernozhukov, Chetverikov and Kato 2013), unless the level is too rare to
+    resample. Fewer groups know that quantile too badly.
 
     Raises
     ------
@@ -137,8 +140,8 @@ def _measured(counts: Integers, sizes: Integers, edges: Floats, level: float, se
     residuals = (counts - p * sizes[:, None]) / total
     with np.errstate(invalid="ignore", divide="ignore"):  # a single group has no error
         error = np.sqrt((residuals**2).sum(axis=0) * np.float64(groups) / (groups - 1))
-    pointwise = _band(p, error, total, groups, (1.0 - level) / 2.0)
-    simultaneous = _band(p, error, total, groups, _simultaneous_tail(residuals, level, seed))
+    pointwise = _band(p, error, total, residuals, (1.0 - level) / 2.0)
+    simultaneous = _band(p, error, total, residuals, _simultaneous_tail(residuals, level, seed))
     name = f"{100.0 * level:g} % band"
     per = "1 / units of the values"
     variables: dict[str, Any] = {
@@ -164,7 +167,7 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
     groups, bins = residuals.shape
     bonferroni: float = (1.0 - level) / (2.0 * bins)
     spread = np.sqrt((residuals**2).sum(axis=0))
-    if (1.0 - level) * RESAMPLES < BEYOND or not np.any(spread > 0.0):
+    if groups < ENOUGH or (1.0 - level) * RESAMPLES < BEYOND or not np.any(spread > 0.0):
         return bonferroni
     standard = residuals[:, spread > 0.0] / spread[spread > 0.0]
     multipliers = np.random.default_rng(seed).standard_normal((RESAMPLES, groups))
@@ -172,16 +175,28 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
     return max(bonferroni, float(special.ndtr(-np.quantile(largest, level))))
 
 
-def _band(p: Floats, error: Floats, total: int, groups: int, tail: float) -> tuple[Floats, Floats]:
+def _band(p: Floats, error: Floats, total: int, residuals: Floats, tail: float) -> tuple[Floats, Floats]:
     """Both ends of Clopper and Pearson's intervals for effective numbers, with the probability `tail` beyond each."""
+    groups = len(residuals)
     if groups < 2:
         return np.full_like(p, np.nan), np.full_like(p, np.nan)
-    student = special.ndtri(tail) / special.stdtrit(groups - 1, tail)
+    quantile = -special.stdtrit(groups - 1, tail)
+    shift = _skewness(p, total, residuals) * (2.0 * quantile**2 + 1.0) / 6.0
+    student = special.ndtri(tail) / (quantile + shift)
     effective = total / _design_effect(p, error, total) * student**2
     inside = effective * p
     low = np.where(p > 0.0, special.betaincinv(inside, effective - inside + 1.0, tail), 0.0)
     high = np.where(p < 1.0, special.betainccinv(inside + 1.0, effective - inside, tail), 1.0)
     return low, high
+
+
+def _skewness(p: Floats, total: int, residuals: Floats) -> Floats:
+    """The skewness of each bin's probability, in magnitude, beyond that of independent values."""
+    squares = np.sum(residuals**2, axis=0)
+    of_groups = np.divide(np.sum(residuals**3, axis=0), squares**1.5, out=np.zeros_like(p), where=squares > 0.0)
+    spread = np.sqrt(total * p * (1.0 - p))
+    independent = np.divide(1.0 - 2.0 * p, spread, out=np.zeros_like(p), where=spread > 0.0)
+    return np.asarray(np.maximum(0.0, np.abs(of_groups) - np.abs(independent)))
 
 
 def _design_effect(p: Floats, error: Floats, total: int) -> Floats:

@@ -20,6 +20,7 @@ GROUPS = 256  # of paths, at most
 RESAMPLES = 1000
 SIGNIFICANT = 5.0  # standard errors of every difference of levels from which on the observed order is taken
 CONTRADICTION = 3.0  # standard errors between the finest difference and the assumed order, likewise
+LOWER = 0.75  # of the assumed order: what it may be where levels do not show it
 ORDERS = np.linspace(0.5, 3.0, 501)
 
 
@@ -56,13 +57,17 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
         Differences between neighbouring levels give a, and for three levels or more the observed order, by least
         squares weighted with their standard errors, p restricted to [0.5, 3]. The observed order is used if every
         difference is beyond five standard errors, or if the finest one is beyond three from what the assumed order
-        makes of all; otherwise the assumed order, as if it were exact. The limit is the value at the smallest step
-        minus its bias a h_0^p (Richardson 1911), the bias at a level its value minus the limit. The errors hold the
-        noise of an observed order.
+        makes of all; otherwise the assumed order. An observed order clearly below the assumed one means that the
+        coarse steps are too coarse to show it: then the assumed order is used, with the two finest steps alone. The
+        limit is the value at the smallest step minus its bias a h_0^p (Richardson 1911), the bias at a level its value
+        minus the limit.
 
-        An observed order clearly below the assumed one means that the coarse steps are too coarse to show it. Then
-        the assumed order is used, with the two finest steps alone, and the errors of limit and bias also hold by how
-        much the observed order would move them.
+        Errors hold the noise, of an observed order too, and in quadrature a doubt about the form of the bias: the
+        most that the limit moves with other forms. These are `a h^p + b h^{p+1}`, for three levels or more; an order
+        of three quarters of the assumed one, where that is used without being seen; and the observed order, where it
+        is not used because it is too low. So two standard errors hold the limit for biases of orders 0.75 to 2, or a
+        mixture of 1 and 2, where 1 is assumed, seen or not. Two levels show no order, and the doubt is then near
+        half the bias at the smallest step.
 
     Raises
     ------
@@ -80,20 +85,24 @@ def extrapolate(values: ArrayLike, steps: ArrayLike, order: float = 1.0, *, seed
     def estimate(row: Floats) -> Estimate:
         return Estimate(float(row[0]), bootstrap_error(row[1:], int(groups[-1]) + 1))
 
+    def limit(order: float | Floats, levels: int = len(h)) -> Floats:
+        changes = np.diff(means[:, :levels], axis=1)
+        return np.asarray(means[:, 0] - _amplitude(changes, h[:levels], error[: levels - 1], order))
+
     orders, observed = np.full(len(means), order), Estimate(np.nan, np.nan)
+    limits, others = limit(order), [limit(LOWER * order)]
     if len(h) > 2:
-        shown = _orders(means, h, error)
+        shown, mixed = _orders(means, h, error), _limit_of_two_terms(means, h, error, order)
         observed = estimate(shown)
         rest = differences[:, 0] - _amplitude(differences, h, error, order) * (h[1] ** order - 1.0)
         significant = np.all(np.abs(differences.mean(axis=0)) > SIGNIFICANT * error)
-        if significant or abs(rest.mean()) > CONTRADICTION * max(float(_error(rest)), floor):
-            orders = shown
-    limits = means[:, 0] - _amplitude(np.diff(means, axis=1), h, error, orders)
-    doubt = 0.0
-    if observed.value + CONTRADICTION * observed.error < order:
-        finest = np.diff(means[:, :2], axis=1)[:, 0] / (h[1] ** order - 1.0)
-        limits, moved = means[:, 0] - finest, limits[0]
-        orders, doubt = np.full(len(means), order), abs(limits[0] - moved)
+        if observed.value + CONTRADICTION * observed.error < order:
+            limits, others = limit(order, levels=2), [mixed, limit(shown)]
+        elif significant or abs(rest.mean()) > CONTRADICTION * max(float(_error(rest)), floor):
+            orders, limits, others = shown, limit(shown), [mixed]
+        else:
+            others.append(mixed)
+    doubt = max(float(abs(other[0] - limits[0])) for other in others)
 
     def doubted(row: Floats) -> Estimate:
         value, noise = estimate(row)
@@ -136,3 +145,11 @@ def _amplitude(differences: Floats, h: Floats, error: Floats, order: float | Flo
     """The factor a (row,), also the bias at h_0 = 1, from weighted differences of levels (row, level − 1)."""
     shapes = np.diff(h ** np.reshape(order, (-1, 1)), axis=1) / error
     return np.asarray(np.sum(shapes * differences / error, axis=1) / np.sum(shapes**2, axis=1))
+
+
+def _limit_of_two_terms(means: Floats, h: Floats, error: Floats, order: float) -> Floats:
+    """The limits (row,) of means (row, level), three or more, if the bias is a h^p + b h^{p+1}."""
+    powers = h[:, None] ** np.array([order, order + 1.0])
+    shapes = np.diff(powers, axis=0) / error[:, None]
+    factors = np.diff(means, axis=1) / error @ np.linalg.pinv(shapes).T
+    return np.asarray(means[:, 0] - factors @ powers[0])

@@ -43,7 +43,7 @@ def shape(values: ArrayLike) -> Shape:
 def soft_edge(largest: ArrayLike, law: scaling.SoftEdged, size: int) -> Shape:
     """Shape of the largest value (path, …) of `size`, in the law's units, after `laws.scaling.at_soft_edge`.
 
-    The law it tends to, Tracy–Widom's, is `laws.scaling.largest`.
+    The law it tends to, Tracy–Widom's, is `laws.scaling.soft_edge_limit`.
     """
     return shape(scaling.at_soft_edge(_array(largest), law, size))
 

@@ -126,16 +126,23 @@ def stationarity(early: ArrayLike, late: ArrayLike, *, false_alarm: float = 1e-4
 
     `early` and `late` have shape (path, scalar) or (path,). The z of a scalar is the mean over paths of its difference,
     late minus early, over its standard error. For a stationary run the verdict `holds` with at least the probability
-    1 − `false_alarm` (Bonferroni over scalars, Student's law over paths). Paths that failed are left out; for fewer
-    than two z is NaN, which says nothing against the run. Raises InvalidValue for shapes that differ.
+    1 − `false_alarm` (Bonferroni over scalars, Student's law over paths). Paths that failed are left out, scalar by
+    scalar; where fewer than two are left z is NaN, which says nothing against the run. Raises InvalidValue for shapes
+    that differ.
     """
     if np.shape(early) != np.shape(late):
         raise InvalidValue(f"early of shape {np.shape(early)}, late of shape {np.shape(late)}: they must be the same")
     with np.errstate(invalid="ignore"):
-        change = finite_paths(np.asarray(late, dtype=np.float64) - np.asarray(early, dtype=np.float64), least=0)
+        change = np.asarray(late, dtype=np.float64) - np.asarray(early, dtype=np.float64)
     change = change.reshape(len(change), math.prod(change.shape[1:]))
-    if len(change) < 2:
-        return Stationarity(np.full(change.shape[1], np.nan), np.nan, True)
-    z = z_of(change.mean(axis=0), change.std(axis=0, ddof=1) / np.sqrt(len(change)))
-    threshold = largest_z(len(z), len(change) - 1, false_alarm)
-    return Stationarity(z, threshold, bool(np.all(np.abs(z) <= threshold)))
+    kept = [own[np.isfinite(own)] for own in change.T]
+    z = np.array([_z(own) if len(own) > 1 else np.nan for own in kept])
+    fewest = min((len(own) for own in kept if len(own) > 1), default=0)
+    if fewest == 0:
+        return Stationarity(z, np.nan, True)
+    threshold = largest_z(int(np.sum(~np.isnan(z))), fewest - 1, false_alarm)
+    return Stationarity(z, threshold, not np.any(np.abs(z) > threshold))
+
+
+def _z(values: Floats) -> float:
+    return float(z_of(values.mean(), values.std(ddof=1) / np.sqrt(len(values))))

@@ -271,7 +271,15 @@ def test_the_edges(law: SingularValueLaw) -> None:
     elif p > 0.0:
         slope = np.diff(np.log(law.cdf([1e-60, 1e-50]))) / (10.0 * math.log(10.0))
         assert slope[0] == pytest.approx(2.0 * p, rel=1e-8)
-        assert law.pdf(0.0) == (math.inf if p < 0.5 else 0.0)
+        assert law.pdf(0.0) == (math.inf if p < 0.5 else 0.0 if p > 0.5 else pytest.approx(4.0 / (math.pi * high)))
+
+
+@pytest.mark.parametrize("law", [HardEdge(2.0, 0.5), HardEdge(1.0, 2.0), singular_values(3.0, 0.5 + 2e-16)])
+def test_a_density_that_is_finite_at_0_has_its_limit_there(law: SingularValueLaw) -> None:
+    """That of a quarter circle."""
+    assert law.hard_edge_exponent == 0.5
+    assert law.pdf(0.0) == pytest.approx(4.0 / (math.pi * law.support[1]), rel=1e-12)
+    assert law.pdf(0.0) == pytest.approx(law.pdf(1e-12), rel=1e-10)
 
 
 def test_the_edge_constant_of_the_semicircle() -> None:

@@ -41,8 +41,28 @@ def test_a_table_of_what_is_in_common(rng):
         assert float(row.mean_b_error) == pytest.approx(stats.sem(b[name]))
     assert bool(table.agrees)
     assert table.attrs["threshold"] == pytest.approx(stats.t.isf(1e-6 / 4, 399))
+    assert np.all((table.allowed_z >= table.attrs["threshold"]) & (table.allowed_z < 1.1 * table.attrs["threshold"]))
     control = compare(a, b | {"trace": b["trace"] + 0.6}, false_alarm=1e-6)  # nine errors
     assert not bool(control.agrees)
+
+
+def test_means_of_skewed_values_are_not_judged_by_few_paths(rng):
+    """A Gamma law of shape 0.05: 20 paths miss its tail, and lie beyond the threshold in one repetition of eight.
+
+    Of 100 they are at least two, with probability 1 − 3e-5; 5,000 paths in both sets know enough to be judged.
+    """
+    chance, beyond = rng(), 0
+    for _ in range(100):
+        table = compare({"x": chance.gamma(0.05, size=5000)}, {"x": chance.gamma(0.05, size=20)}, false_alarm=1e-6)
+        assert bool(table.agrees)
+        assert np.isinf(table.allowed_z.values).all()
+        beyond += abs(float(table.z[0])) > table.attrs["threshold"]
+    assert beyond >= 2
+    a, b, c = (chance.gamma(0.05, size=20_000) for _ in range(3))
+    right, wrong = (compare({"x": a}, {"x": other}, false_alarm=1e-6) for other in (b, 1.5 * c))
+    assert right.attrs["threshold"] < float(right.allowed_z[0]) < 1.2 * right.attrs["threshold"]
+    assert bool(right.agrees)
+    assert not bool(wrong.agrees)
 
 
 def test_bad_input_is_refused(refused):
