@@ -18,8 +18,6 @@ from dlnmc_kernels.lanes import WIDTH
 
 Floats = NDArray[np.float64]
 
-SMALLEST_KAPPA = 1e-300  # of Dyson: the numbers of degrees of freedom, up to 2d/κ, stay finite
-
 
 class Recipe(NamedTuple):
     """A draw: `scale` times what the kernel draws with the parameter."""
@@ -38,7 +36,7 @@ class Sampler(NamedTuple):
 
 
 def _dyson(model: Model) -> bool:
-    return isinstance(model, DysonBrownianMotion) and model.kappa >= SMALLEST_KAPPA
+    return isinstance(model, DysonBrownianMotion) and model.kappa > 0.0
 
 
 def _network(model: Model, time: float | None) -> bool:
