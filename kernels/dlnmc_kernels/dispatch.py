@@ -22,17 +22,29 @@ Function = Callable[..., Any]
 def generic(signature: Function) -> Any:
     """Declare a function with one implementation for each class of its first argument.
 
-    `@function.register(Class)` adds one; its argument names must be those of the signature.
+    `@function.register(Class)` adds one, `@function.otherwise` the one of all other classes; their argument names must
+    be those of the signature.
     """
     implementations: dict[type, Function] = {}
+    others: list[Function] = []
+
+    def implementation(cls: type) -> Function | None:
+        return implementations.get(cls) or (others[0] if others else None)
 
     @functools.wraps(signature)
     def function(*args: Any) -> Any:
-        return implementations[type(args[0])](*args)
+        chosen = implementation(type(args[0]))
+        assert chosen is not None
+        return chosen(*args)
 
     @functools.wraps(signature)
     def choose(*args: Any) -> Function | None:
-        return implementations.get(getattr(args[0], "instance_class", type(None)))
+        cls = getattr(args[0], "instance_class", None)
+        return None if cls is None else implementation(cls)
+
+    def otherwise(implementation: Function) -> Function:
+        others[:] = [implementation]
+        return implementation
 
     def register(cls: type) -> Callable[[Function], Function]:
         def decorate(implementation: Function) -> Function:
@@ -43,6 +55,7 @@ def generic(signature: Function) -> Any:
 
     overload(function, strict=False)(choose)  # strict would also compare annotations
     function.register = register  # type: ignore[attr-defined]
+    function.otherwise = otherwise  # type: ignore[attr-defined]
     return function
 
 
@@ -57,6 +70,39 @@ def value(energy: Any, s: Lane) -> Lane:
 @generic
 def slope(energy: Any, s: Lane) -> Lane:
     """v'(s)."""
+
+
+@generic
+def pull(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
+    """Write u E'(W) vᵀ to `out`, for W = uᵀ diag(s) v. All are square matrices, row by row, but for `s`."""
+
+
+# --- what a model may provide: else it has one component for each singular value or eigenvalue, with its own noise --
+
+
+@generic
+def normals_per_step(model: Any, size: int) -> int:
+    """How many normals a step of a state of `size` rows takes."""
+
+
+@generic
+def prepare(model: Any, x: Lane, memory: Lane) -> None:
+    """Fill what a model carries from step to step beside its state, before the first."""
+
+
+@generic
+def explicit_step(model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, work: Lane) -> None:
+    """Write the state after a step of Euler and Maruyama to `proposal`: x + drift dt + noise √dt z."""
+
+
+@generic
+def settle(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
+    """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
+
+
+@generic
+def read_values(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, values: Lane, work: Lane) -> None:
+    """Write the ascending singular values or eigenvalues of a state to `values`."""
 
 
 # --- what a model with diagonal noise provides ----------------------------------------------------------------------

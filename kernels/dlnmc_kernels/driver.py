@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlnmc_kernels.dispatch import begin, draw, observed, output, step
+from dlnmc_kernels.dispatch import begin, draw, normals_per_step, observed, output, prepare, read_values, settle, step
 from dlnmc_kernels.jit import device, kernel
 from dlnmc_kernels.lanes import WIDTH, Lane, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
-from dlnmc_kernels.ordering import accept, sort
+from dlnmc_kernels.ordering import sort
 from dlnmc_kernels.philox import fill_normals, fill_uniforms
 from dlnmc_kernels.schemes import SCRATCH, Noise
 
@@ -53,10 +53,12 @@ class Results(NamedTuple):
     counts: Any
     samples: Any
     recent: Any
+    states: Any
 
 
+@read_values.otherwise
 @device
-def observe(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, values: Lane) -> None:
+def observe(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, values: Lane, work: Lane) -> None:
     """Write the sorted singular values or eigenvalues of a block to `values`."""
     for i in range(len(x)):
         store(values, i, observed(model, output(scheme, model, load(x, i), load(z, i), dt)))
@@ -92,9 +94,10 @@ def run(
         The histogram's lower edge and the inverse of its bin width.
     """
     size = state.x.shape[1]
-    z = np.zeros((size + 2, WIDTH))
+    count_of_normals = normals_per_step(model, size)
+    z = np.zeros((count_of_normals + 2, WIDTH))
     proposal = np.zeros((size, WIDTH))
-    values = np.zeros((size, WIDTH))
+    values = np.zeros((results.samples.shape[2], WIDTH))
     work = np.zeros((SCRATCH, size, WIDTH))
     first_event = np.searchsorted(schedule.steps, from_step)
     for b in range(state.x.shape[0]):
@@ -102,22 +105,25 @@ def run(
         x, memory, tally = state.x[b], state.memory[b], state.tally[b]
         event = first_event
         for n in range(from_step, to_step):
-            draw(scheme, size, noise, path, n, z)
+            draw(scheme, count_of_normals, noise, path, n, z)
             if n == schedule.first_step:
+                prepare(model, x, memory)
                 begin(scheme, model, x, z, dt, memory, work)
             while event < len(schedule.steps) and schedule.steps[event] == n:
-                observe(scheme, model, x, z, dt, values)
+                read_values(model, scheme, x, z, dt, memory, values, work)
                 accumulate(values, results.sums[b, schedule.halves[event]], results.squares[b])
                 if schedule.slots[event] >= 0:
                     count(values, tally, low, bins_per_unit, results.counts[b, schedule.slots[event]])
                 if schedule.draws[event] >= 0:
                     results.samples[b, schedule.draws[event]] = values
+                    if results.states.shape[1] > 0:
+                        results.states[b, schedule.draws[event]] = x
                 if results.recent.shape[1] > 0:
                     results.recent[b, event - first_event] = values
                 event += 1
             if n < schedule.last_step:
                 step(scheme, model, x, z, dt, proposal, memory, tally, work)
-                accept(model, x, proposal, dt, tally, n)
+                settle(model, x, proposal, dt, tally, n)
 
 
 @kernel

@@ -1,9 +1,9 @@
 """Energies E = sum of v(s) over singular values or eigenvalues s: parameters, the value v and the slope v'."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import slope, value
-from dlnmc_kernels.lanes import Lane, splat
+from dlnmc_kernels.dispatch import pull, slope, value
+from dlnmc_kernels.lanes import Lane, load, splat, store
 
 
 class Quadratic(NamedTuple):
@@ -42,3 +42,14 @@ def _slope_polynomial(energy: Polynomial, s: Lane) -> Lane:
     for m in range(len(energy.powers), 0, -1):
         total = total * s + energy.powers[m - 1] * float(m)
     return total
+
+
+@pull.otherwise
+def _pull_of_singular_values(
+    energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane
+) -> None:
+    size = len(s)
+    for i in range(size * size):
+        store(out, i, splat(0.0))
+    for k in range(size):
+        store(out, k * size + k, slope(energy, load(s, k)))

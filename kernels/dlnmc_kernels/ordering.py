@@ -6,7 +6,7 @@ not depend on labels, and ordered components make crossings countable and observ
 
 from typing import Any
 
-from dlnmc_kernels.dispatch import rank_key, too_close
+from dlnmc_kernels.dispatch import rank_key, settle, too_close
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, any_of, load, select, splat, store
 
@@ -17,16 +17,24 @@ ALIVE, ABSENT = -1.0, -2.0  # values of STATUS; else the step at which the path 
 
 
 @device
-def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
-    """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
-    zero, one = splat(0.0), splat(1.0)
-    finite = zero
-    for i in range(len(x)):
+def keep_finite(proposal: Lane, tally: Lane, n: int) -> Lane:
+    """The mask of paths that go on: alive, and with a finite proposal. For those that fail the step `n` is noted."""
+    finite = splat(0.0)
+    for i in range(len(proposal)):
         finite = finite + load(proposal, i) * 0.0
     alive = load(tally, STATUS) == ALIVE
     keep = (finite == 0.0) & alive
     if any_of(alive & ~keep):
         store(tally, STATUS, select(alive & ~keep, splat(float(n)), load(tally, STATUS)))
+    return keep
+
+
+@settle.otherwise
+@device
+def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
+    """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
+    zero, one = splat(0.0), splat(1.0)
+    keep = keep_finite(proposal, tally, n)
     sign_changes = zero
     for i in range(len(x)):
         old = load(x, i)

@@ -7,7 +7,19 @@ correction vanishes and Milstein is Euler–Maruyama, of strong order 1 away fro
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import begin, draw, drift, log_density, noise, noise_slope, output, step
+from dlnmc_kernels.dispatch import (
+    begin,
+    draw,
+    drift,
+    explicit_step,
+    log_density,
+    noise,
+    noise_slope,
+    normals_per_step,
+    output,
+    prepare,
+    step,
+)
 from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
@@ -110,10 +122,25 @@ def _begin_with_density(scheme: Any, model: Any, x: Lane, z: Lane, dt: float, me
 def _euler_maruyama(
     scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
 ) -> None:
+    explicit_step(model, x, z, dt, proposal, memory, work)
+
+
+@explicit_step.otherwise
+def _explicit_step(model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, work: Lane) -> None:
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)
         store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * load(z, i) * math.sqrt(dt))
+
+
+@prepare.otherwise
+def _prepare_nothing(model: Any, x: Lane, memory: Lane) -> None:
+    pass
+
+
+@normals_per_step.otherwise
+def _one_for_each_row(model: Any, size: int) -> int:
+    return size
 
 
 @step.register(Milstein)

@@ -190,6 +190,7 @@ class Run:
         self.counts = np.zeros((blocks, 2, BINS + 2), np.int64)
         self.samples = np.full((blocks, len(self.events), size, WIDTH), np.nan)
         self.recent = np.zeros((blocks, 0, size, WIDTH))
+        self.states = np.zeros((blocks, 0, size, WIDTH))
 
     def arrays(self):
         return self.x, self.memory, self.tally, self.sums, self.squares, self.counts, self.samples
@@ -201,7 +202,7 @@ class Run:
         schedule = Schedule(self.first_step, self.last_step, self.events, self.draws, self.slots, self.halves)
         state = State(self.x[blocks], self.memory[blocks], self.tally[blocks])
         sums, squares, counts, samples = self.sums, self.squares, self.counts, self.samples
-        results = Results(*(array[blocks] for array in (sums, squares, counts, samples, self.recent)))
+        results = Results(*(array[blocks] for array in (sums, squares, counts, samples, self.recent, self.states)))
         with np.errstate(all="ignore"):  # overflow is what some tests are about
             run(
                 *(self.model, self.scheme, self.noise, self.dt, first_block, from_step, to_step),

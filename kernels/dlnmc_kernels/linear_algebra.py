@@ -1,0 +1,193 @@
+"""Small matrices, eight at once: products, and the singular value decomposition by one-sided Jacobi rotations.
+
+A d × d matrix of a block is an array of shape (d², 8), row by row.
+"""
+
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import Lane, absolute, any_of, copy_sign, load, maximum, reciprocal, select, splat, sqrt, store
+
+TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
+MOST_SWEEPS = 40  # a matrix of 64 rows takes ten
+TINY = 1e-290  # a squared length that counts as none
+
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+@device
+def product(a: Lane, b: Lane, size: int, out: Lane) -> None:
+    """a b."""
+    for i in range(0, size - 1, 2):
+        for j in range(0, size - 1, 2):
+            c_00, c_01, c_10, c_11 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+            for k in range(size):
+                a_0, a_1 = load(a, i * size + k), load(a, (i + 1) * size + k)
+                b_0, b_1 = load(b, k * size + j), load(b, k * size + j + 1)
+                c_00, c_01 = c_00 + a_0 * b_0, c_01 + a_0 * b_1
+                c_10, c_11 = c_10 + a_1 * b_0, c_11 + a_1 * b_1
+            store(out, i * size + j, c_00)
+            store(out, i * size + j + 1, c_01)
+            store(out, (i + 1) * size + j, c_10)
+            store(out, (i + 1) * size + j + 1, c_11)
+    if size % 2:
+        last = size - 1
+        for i in range(size):
+            corner, bottom = splat(0.0), splat(0.0)
+            for k in range(size):
+                corner = corner + load(a, i * size + k) * load(b, k * size + last)
+                bottom = bottom + load(a, last * size + k) * load(b, k * size + i)
+            store(out, i * size + last, corner)
+            store(out, last * size + i, bottom)
+
+
+@device
+def transpose(a: Lane, size: int, out: Lane) -> None:
+    """Aᵀ, into another array."""
+    for i in range(size):
+        for j in range(size):
+            store(out, j * size + i, load(a, i * size + j))
+
+
+@device
+def set_identity(a: Lane, size: int) -> None:
+    """The identity matrix."""
+    for i in range(size):
+        for j in range(size):
+            store(a, i * size + j, splat(1.0 if i == j else 0.0))
+
+
+@device
+def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
+    """The inner product of row i of `a` and row j of `b`."""
+    even, odd = splat(0.0), splat(0.0)
+    for k in range(0, size - 1, 2):
+        even = even + load(a, i * size + k) * load(b, j * size + k)
+        odd = odd + load(a, i * size + k + 1) * load(b, j * size + k + 1)
+    if size % 2:
+        even = even + load(a, i * size + size - 1) * load(b, j * size + size - 1)
+    return even + odd
+
+
+# --- singular values ------------------------------------------------------------------------------------------------
+
+
+@device
+def rotate(a: Lane, p: int, q: int, c: Lane, s: Lane, size: int) -> None:
+    """Rows p and q of `a` become c a_p − s a_q and s a_p + c a_q."""
+    for k in range(size):
+        a_p, a_q = load(a, p * size + k), load(a, q * size + k)
+        store(a, p * size + k, c * a_p - s * a_q)
+        store(a, q * size + k, s * a_p + c * a_q)
+
+
+@device
+def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
+    """Rotate the rows of `a` until they are orthogonal, and those of `u` along; `norms` are their squared lengths.
+
+    The sweep that finds no cosine between rows above `enough` is the last. It leaves cosines about as large as the
+    squares of those that it found.
+
+    One-sided Jacobi rotations (Hestenes 1958), which find small singular values to their own relative accuracy. Where
+    `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Returns the number of sweeps: few where u was
+    nearly right.
+    """
+    size = len(norms)
+    for sweep in range(MOST_SWEEPS):
+        for p in range(size):
+            store(norms, p, dot(a, p, a, p, size))
+        unsettled = splat(0.0) > 0.0
+        for p in range(size - 1):
+            for q in range(p + 1, size):
+                alpha, beta, gamma = load(norms, p), load(norms, q), dot(a, p, a, q, size)
+                oblique = gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)
+                if any_of(oblique):
+                    unsettled = unsettled | (gamma * gamma > alpha * beta * (enough * enough))
+                    twice = select(oblique, gamma + gamma, splat(0.0))
+                    apart = beta - alpha
+                    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
+                    t = copy_sign(twice, apart * gamma) * reciprocal(maximum(reach, splat(TINY)))
+                    c = reciprocal(sqrt(t * t + 1.0))
+                    s = t * c
+                    low, high = alpha - t * gamma, beta + t * gamma
+                    exchanged = oblique & (apart > 0.0)  # longer rows come first: fewer sweeps
+                    c, s = select(exchanged, s, c), select(exchanged, -c, s)
+                    rotate(a, p, q, c, s, size)
+                    rotate(u, p, q, c, s, size)
+                    store(norms, p, select(exchanged, high, low))
+                    store(norms, q, select(exchanged, low, high))
+        if not any_of(unsettled):
+            return sweep + 1
+    return MOST_SWEEPS
+
+
+@device
+def normalise(a: Lane, norms: Lane, lengths: Lane) -> None:
+    """Divide the orthogonal rows of `a` by their lengths, and put unit vectors orthogonal to all others for rows of 0."""
+    size = len(norms)
+    missing = splat(0.0)
+    for k in range(size):
+        norm = load(norms, k)
+        length = sqrt(norm)
+        store(lengths, k, length)
+        inverse = select(norm > TINY, reciprocal(maximum(length, splat(TINY))), splat(0.0))
+        missing = missing + select(norm > TINY, splat(0.0), splat(1.0))
+        for i in range(size):
+            store(a, k * size + i, load(a, k * size + i) * inverse)
+    if any_of(missing > 0.0):
+        complete(a, norms)
+
+
+@device
+def complete(a: Lane, norms: Lane) -> None:
+    """Replace the rows of 0 of `a`, whose other rows are orthonormal, by more orthonormal ones.
+
+    Each becomes what is left of the unit vector e_j that is farthest from the rows so far.
+    """
+    size = len(norms)
+    for k in range(size):
+        absent = ~(load(norms, k) > TINY)
+        if not any_of(absent):
+            continue
+        best, column = splat(-1.0), splat(0.0)
+        for j in range(size):
+            left = splat(1.0)
+            for i in range(size):
+                left = left - load(a, i * size + j) * load(a, i * size + j)
+            better = left > best
+            best, column = select(better, left, best), select(better, splat(float(j)), column)
+        for j in range(size):
+            unit = select(column == float(j), splat(1.0), splat(0.0))
+            store(a, k * size + j, select(absent, unit, load(a, k * size + j)))
+        for _ in range(2):  # once more for what rounding left
+            for i in range(size):
+                if i != k:
+                    shared = select(absent, dot(a, k, a, i, size), splat(0.0))
+                    for j in range(size):
+                        store(a, k * size + j, load(a, k * size + j) - shared * load(a, i * size + j))
+            norm = dot(a, k, a, k, size)
+            inverse = select(absent, reciprocal(sqrt(maximum(norm, splat(TINY)))), splat(1.0))
+            for j in range(size):
+                store(a, k * size + j, load(a, k * size + j) * inverse)
+
+
+@device
+def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> None:
+    """W = uᵀ diag(s) v, with orthogonal u and v, s >= 0 in no order. On entry u is orthogonal: a guess, or 1.
+
+    `s` and `work` have d rows; `enough` is that of `orthogonalise`: `TOLERANCE`, or more where time matters.
+    """
+    product(u, w, len(s), v)
+    orthogonalise(v, u, work, enough)
+    normalise(v, work, s)
+
+
+@device
+def refresh(u: Lane, size: int, out: Lane) -> None:
+    """Take back what rounding did to an orthogonal u: u (3 − uᵀu)/2, one step of Newton and Schulz, into `out`."""
+    for i in range(size):
+        for j in range(size):
+            store(out, i * size + j, splat(0.0))
+        for k in range(size):
+            shared = dot(u, i, u, k, size) * -0.5 + (1.5 if i == k else 0.0)
+            for j in range(size):
+                store(out, i * size + j, load(out, i * size + j) + shared * load(u, k * size + j))
