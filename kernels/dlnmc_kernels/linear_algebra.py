@@ -191,3 +191,60 @@ def refresh(u: Lane, size: int, out: Lane) -> None:
             shared = dot(u, i, u, k, size) * -0.5 + (1.5 if i == k else 0.0)
             for j in range(size):
                 store(out, i * size + j, load(out, i * size + j) + shared * load(u, k * size + j))
+
+
+# --- eigenvalues ----------------------------------------------------------------------------------------------------
+
+
+@device
+def rotate_columns(a: Lane, p: int, q: int, c: Lane, s: Lane, size: int) -> None:
+    """Columns p and q of `a` become c a_p − s a_q and s a_p + c a_q."""
+    for k in range(size):
+        a_p, a_q = load(a, k * size + p), load(a, k * size + q)
+        store(a, k * size + p, c * a_p - s * a_q)
+        store(a, k * size + q, s * a_p + c * a_q)
+
+
+@device
+def diagonalise(a: Lane, r: Lane, size: int) -> int:
+    """Rotate rows and columns of a symmetric `a` until it is diagonal, and the rows of `r` along (Jacobi 1846).
+
+    Where r began as the identity, a = rᵀ diag r. Returns the number of sweeps.
+    """
+    for sweep in range(MOST_SWEEPS):
+        scale = splat(0.0)
+        for i in range(size * size):
+            scale = scale + load(a, i) * load(a, i)
+        least = scale * (TOLERANCE * TOLERANCE)
+        rotated = False
+        for p in range(size - 1):
+            for q in range(p + 1, size):
+                shared = load(a, p * size + q)
+                oblique = shared * shared > least
+                if any_of(oblique):
+                    rotated = True
+                    twice = select(oblique, shared + shared, splat(0.0))
+                    apart = load(a, q * size + q) - load(a, p * size + p)
+                    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
+                    t = copy_sign(twice, apart * shared) * reciprocal(maximum(reach, splat(TINY)))
+                    c = reciprocal(sqrt(t * t + 1.0))
+                    s = t * c
+                    rotate(a, p, q, c, s, size)
+                    rotate_columns(a, p, q, c, s, size)
+                    rotate(r, p, q, c, s, size)
+        if not rotated:
+            return sweep + 1
+    return MOST_SWEEPS
+
+
+@device
+def orthonormalise(a: Lane, size: int) -> None:
+    """Make the rows of a nearly orthogonal `a` orthonormal, one after the other (Gram and Schmidt)."""
+    for k in range(size):
+        for i in range(k):
+            shared = dot(a, k, a, i, size)
+            for j in range(size):
+                store(a, k * size + j, load(a, k * size + j) - shared * load(a, i * size + j))
+        inverse = reciprocal(sqrt(maximum(dot(a, k, a, k, size), splat(TINY))))
+        for j in range(size):
+            store(a, k * size + j, load(a, k * size + j) * inverse)

@@ -134,5 +134,5 @@ def _read_values(
     u = work[1]
     for i in range(d * d):
         store(u, i, load(memory, i))
-    decompose(x, u, work[0], values, work[2], TOLERANCE)
+    decompose(x, u, work[0], values, work[2][:d], TOLERANCE)
     sort(values)

@@ -26,7 +26,7 @@ from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
 from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, normal_pair, uniform_pair
 
-SCRATCH = 8  # rows of `work`: the drift uses up to six, a scheme the last two
+SCRATCH = 10  # arrays like the state in `work`: a drift uses up to six, a scheme the last two, a network nine
 
 
 class Noise(NamedTuple):
