@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from dlnmc import geometry as geometry
     from dlnmc import laws as laws
     from dlnmc import statistics as statistics
     from dlnmc.analysis import compare as compare
+    from dlnmc.energies import LeastSquares as LeastSquares
+    from dlnmc.energies import MatrixCompletion as MatrixCompletion
     from dlnmc.energies import NoEnergy as NoEnergy
     from dlnmc.energies import Polynomial as Polynomial
     from dlnmc.energies import Quadratic as Quadratic
+    from dlnmc.energies import QuadraticTo as QuadraticTo
     from dlnmc.errors import Interrupted as Interrupted
     from dlnmc.errors import InvalidValue as InvalidValue
     from dlnmc.errors import RunFailed as RunFailed
@@ -39,6 +43,9 @@ _HOME = {
     "Quadratic": "energies",
     "NoEnergy": "energies",
     "Polynomial": "energies",
+    "LeastSquares": "energies",
+    "MatrixCompletion": "energies",
+    "QuadraticTo": "energies",
     "InvalidValue": "errors",
     "Interrupted": "errors",
     "RunFailed": "errors",
@@ -54,7 +61,7 @@ _HOME = {
     "report": "tables",
 }
 
-_PACKAGES = ("laws", "statistics")
+_PACKAGES = ("geometry", "laws", "statistics")
 
 __all__ = [*_HOME, *_PACKAGES]
 

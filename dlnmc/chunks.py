@@ -16,7 +16,7 @@ from dlnmc.engine import SCHEMES, compiled_arguments, kernel_time, noise_key, sc
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion
 from dlnmc.observables import Observable
-from dlnmc.starts import start_levels
+from dlnmc.starts import start_rows
 from dlnmc_kernels import driver
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.observables import SUMS, measure
@@ -93,9 +93,15 @@ def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
 def bytes_of(run: Run) -> float:
     """The memory that the arrays of a finished run take, twice: the arrays of chunks and those of the whole."""
     plan = schedule(run)
-    kept = int(np.sum(plan.draws >= 0)) * run.model.size
+    kept = int(np.sum(plan.draws >= 0)) * _kept_by_draw(run)
     by_path = kept + 3 * (SUMS + len(run.observables)) + TALLY
     return 2.0 * 8.0 * (run.paths * by_path + BATCHES * (_slots(plan) * ((run.bins or 0) + 2)))
+
+
+def _kept_by_draw(run: Run) -> int:
+    """The numbers that are kept of a state: its values, and those of whole matrices."""
+    row = state_row(run)
+    return run.model.size + (row.rows(run.model) if row.whole else 0)
 
 
 def _slots(plan: driver.Schedule) -> int:
@@ -121,7 +127,8 @@ def histogram_range(member: Member) -> tuple[float, float]:
     radius = equilibrium_radius(model) * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     if isinstance(run, Simulation):
         if member.given is not None:
-            radius = max(radius, 1.05 * float(np.max(np.abs(member.given))) / scale(model))
+            largest = np.max(np.abs(member.given)) * (model.size if state_row(run).whole else 1.0)
+            radius = max(radius, 1.05 * float(largest) / scale(model))
         if model.energy.kind == "none":
             growth = 2.0 * (model.size - 1.0 + model.kappa) * run.times[-1] * kernel_time(model) / model.beta
             radius += 2.2 * np.sqrt(growth) / scale(model)
@@ -132,7 +139,11 @@ def work_of_block(run: Run) -> float:
     """The cost of a block, in pair interactions; a component costs about as much as ten pairs."""
     size = run.model.size
     plan = schedule(run)
-    per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
+    row = state_row(run)
+    if row.whole:
+        per_step = 3.0 * size * row.rows(run.model) + 30.0 * size
+    else:
+        per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
     return WIDTH * per_step * max(plan.last_step - plan.first_step + 1, 1)
 
 
@@ -144,7 +155,7 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     chunks = []
     for index, (cost, member) in enumerate(zip(costs, members, strict=True)):
         plan = schedule(member.run)
-        kept = max(int(np.sum(plan.draws >= 0)), 1) * member.run.model.size * WIDTH
+        kept = max(int(np.sum(plan.draws >= 0)), 1) * _kept_by_draw(member.run) * WIDTH
         counted = _slots(plan) * ((member.run.bins or 0) + 2)
         each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // max(kept, counted)))
         total_blocks = blocks_of(member.run)
@@ -167,12 +178,12 @@ def prepared_call(
     plan = schedule(run)
     size, bins, own = run.model.size, run.bins or 0, len(member.observables)
     low, high = (edge * scale(run.model) for edge in histogram_range(member)) if bins else (0.0, 1.0)
-    levels = start_levels(run, member.given, chunk.first_block, blocks)
-    x = state_row(run).from_level(run.model, levels)
+    row = state_row(run)
+    x = start_rows(run, member.given, chunk.first_block, blocks)
     path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + blocks) * WIDTH).reshape(-1, WIDTH)
     state = driver.State(
-        np.ascontiguousarray(x.reshape(blocks, WIDTH, size).transpose(0, 2, 1)),
-        np.zeros((blocks, SCHEMES[run.scheme].memory(size), WIDTH)),
+        np.ascontiguousarray(x.reshape(blocks, WIDTH, -1).transpose(0, 2, 1)),
+        np.zeros((blocks, row.memory(run.model) + SCHEMES[run.scheme].memory(size), WIDTH)),
         np.zeros((blocks, TALLY, WIDTH)),
     )
     state.tally[:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
@@ -181,6 +192,7 @@ def prepared_call(
         "squares": np.zeros((blocks, SUMS, WIDTH)),
         "counts": np.zeros((blocks, _slots(plan), bins + 2), np.int64),
         "samples": np.full((blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
+        "states": np.full((blocks, int(plan.draws.max()) + 1 if row.whole else 0, row.rows(run.model), WIDTH), np.nan),
         "own_sums": np.zeros((blocks, own, 2, WIDTH)),
         "own_squares": np.zeros((blocks, own, WIDTH)),
     }
@@ -193,7 +205,9 @@ def prepared_call(
     def call(from_step: int, to_step: int) -> None:
         events = slice(*np.searchsorted(plan.steps, (from_step, to_step)))
         recent = np.zeros((blocks, (events.stop - events.start) if own else 0, size, WIDTH))
-        results = driver.Results(arrays["sums"], arrays["squares"], arrays["counts"], arrays["samples"], recent)
+        results = driver.Results(
+            arrays["sums"], arrays["squares"], arrays["counts"], arrays["samples"], recent, arrays["states"]
+        )
         first = chunk.first_block
         driver.run(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
         for k, observable in enumerate(member.observables):
@@ -209,9 +223,9 @@ def run_chunk(
     """Compute a chunk; None if `stopped()` said so in between.
 
     `advanced` is called with the work done since its last call, in pair interactions. The result holds, by path:
-    `samples` (path, draw, component), `sums` (path, 2, SUMS), `squares` (path, SUMS), `tally` (path, TALLY), those of
-    k observables `own_sums` (path, k, 2), `own_squares` (path, k); and `counts` (batch, slot, bins + 2) of the batches
-    that the chunk touches.
+    `samples` (path, draw, component), `states` (path, draw, row) of whole matrices, `sums` (path, 2, SUMS), `squares`
+    (path, SUMS), `tally` (path, TALLY), those of k observables `own_sums` (path, k, 2), `own_squares` (path, k); and
+    `counts` (batch, slot, bins + 2) of the batches that the chunk touches.
     """
     run, plan = member.run, schedule(member.run)
     call, state, arrays = prepared_call(member, chunk)

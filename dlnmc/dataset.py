@@ -12,10 +12,10 @@ import numba
 import numpy as np
 import xarray as xr
 
-from dlnmc import __version__, laws, statistics
+from dlnmc import __version__, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
-from dlnmc.engine import SCHEMES, scale
+from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
@@ -43,6 +43,10 @@ COORDINATES = {  # units and meaning of coordinates
     "batch": ("index", "batch of paths"),
     "bin": ("index", "bin of the histogram"),
     "order": ("index", "order of the moment"),
+    "row": ("index", "row of a matrix"),
+    "column": ("index", "column of a matrix"),
+    "factor": ("index", "factor W_p of a network, p = 1 first"),
+    "part": ("index", "0: real part, 1: imaginary part"),
     "scalar": ("name", "what is averaged while running"),
     "dt": ("time in the model's clock", "time step"),
 }
@@ -98,6 +102,19 @@ def _times(run: Run, steps: np.ndarray, dim: str) -> dict[str, Any]:
 
 def _clock(model: Model) -> str:
     return getattr(model, "clock", "paper")
+
+
+def _whole(member: Member, arrays: Arrays, dim: str) -> dict[str, Any]:
+    """The matrices of states that are more than their values."""
+    run = member.run
+    if not state_row(run).whole:
+        return {}
+    form = matrices.FORMS[str(run.state)]
+    found = form.read(run.model, _without_failed(arrays["states"], arrays["tally"]))
+    return {
+        name: (("path", dim, *dims), values, {"long_name": long_name, "units": MODEL_UNITS})
+        for name, (dims, values, long_name) in found.items()
+    }
 
 
 def _sampler(run: Run, tally: np.ndarray) -> xr.Dataset:
@@ -171,7 +188,8 @@ def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstan
     times = _times(run, plan.steps, "time")
     parts = [xr.Dataset(coords=times), _sampler(run, arrays["tally"])]
     if run.keep_samples:
-        parts.append(states(run.model, _without_failed(arrays["samples"], arrays["tally"]), "time"))
+        kept = states(run.model, _without_failed(arrays["samples"], arrays["tally"]), "time")
+        parts.append(kept.assign(_whole(member, arrays, "time")))
     if run.bins is not None:
         parts.append(_histogram(member, arrays["counts"], ("time",)).assign_coords(times))
     data = labelled(xr.merge(parts).assign_coords(parameters(run.model)))
@@ -264,7 +282,8 @@ def _groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
     if run.keep_samples:
         samples = _without_failed(arrays["samples"], arrays["tally"])
         coords = {"draw": np.arange(1, run.draws + 1)} | _times(run, plan.steps[plan.draws >= 0], "draw")
-        groups["samples"] = states(run.model, samples, "draw").assign_coords(coords)
+        kept = states(run.model, samples, "draw").assign(_whole(member, arrays, "draw"))
+        groups["samples"] = kept.assign_coords(coords)
     return groups | {"histogram": histogram, "law": _law(run, histogram["edges"].to_numpy())}
 
 

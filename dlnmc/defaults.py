@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run
+from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, check, kernel_time, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, Model
@@ -183,14 +184,20 @@ def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:
 
 def default_scheme(run: Run) -> str:
     """For equilibrium the scheme that gives most independent states in a second; in time the one with least bias."""
-    if not state_row(run).additive_noise or run.model.kappa == 0:
+    row = state_row(run)
+    if row.whole:
+        return "euler_maruyama"
+    if not row.additive_noise or run.model.kappa == 0:
         return "milstein"
     return "hmc" if isinstance(run, Equilibrium) and run.model.size <= SMALL else "leimkuhler_matthews"
 
 
 def default_scheme_of_ladder(run: Run) -> str:
     """One scheme for all steps of a ladder, which shows its bias."""
-    return "leimkuhler_matthews" if state_row(run).additive_noise else "milstein"
+    row = state_row(run)
+    if row.whole:
+        return "euler_maruyama"
+    return "leimkuhler_matthews" if row.additive_noise else "milstein"
 
 
 def default_leaps(model: Model, leap: float) -> int:
@@ -205,6 +212,11 @@ def check_equilibrium(run: Equilibrium) -> None:
         raise InvalidValue("energy = 'none': free motion has no equilibrium; use simulate, or energy = 'quadratic'")
     if model.kappa == 0:
         raise InvalidValue("kappa = 0.0: without noise there is no equilibrium to sample; use simulate, or kappa > 0")
+    if isinstance(model.energy, MatrixEnergy) and not model.energy.confines(model.size):
+        raise InvalidValue(
+            f"energy = {model.energy.kind!r}: it does not confine all of W, and there is no equilibrium; use simulate, "
+            "or add confinement"
+        )
     laws.trace(model.changed(energy="quadratic"))  # refuses infinite depth above the threshold
     if isinstance(model, DeepLinearNetwork) and state_row(run).coordinates == "sigma" and model.depth > 1:
         raise InvalidValue(

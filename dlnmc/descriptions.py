@@ -51,10 +51,10 @@ def _python(value: Any) -> Any:
     """A value as strict validation takes it: plain numbers, tuples, and the infinities as JSON spells them."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return tuple(value.tolist())
-    if isinstance(value, list):
-        return tuple(value)
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        return _python(value.tolist())
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return tuple(_python(own) for own in value)
     return {"Infinity": float("inf"), "-Infinity": float("-inf")}.get(value, value) if isinstance(value, str) else value
 
 

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnmc.config import Equilibrium, Run
-from dlnmc.energies import NoEnergy, Quadratic
+from dlnmc.energies import LeastSquares, MatrixCompletion, NoEnergy, Quadratic, QuadraticTo
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels import dyson, energies, schemes, singular_values
+from dlnmc_kernels import dyson, energies, hermitian, matrix, network, schemes, singular_values
 
 Floats = NDArray[np.float64]
+
+MOST_FACTORS = 64  # of a network that is evolved whole
 
 
 class StateRow(NamedTuple):
@@ -29,6 +31,9 @@ class StateRow(NamedTuple):
     additive_noise: bool
     parameters: Callable[[Any], Any]  # model -> the kernels' parameter tuple
     from_level: Callable[[Any, Floats], Floats]  # model, log σ or x -> coordinates
+    whole: bool = False  # matrices, whose noise does not commute
+    rows: Callable[[Any], int] = lambda model: int(model.size)  # numbers of a state
+    memory: Callable[[Any], int] = lambda model: 0  # and what is carried beside it
 
 
 class SchemeRow(NamedTuple):
@@ -45,13 +50,28 @@ class SchemeRow(NamedTuple):
 
 def _energy(model: Model) -> Any:
     """The kernels' tuple of an energy."""
+    if isinstance(model.energy, LeastSquares):
+        return energies.LeastSquares(*(np.ascontiguousarray(m).ravel() for m in model.energy.normal_equations()))
+    if isinstance(model.energy, QuadraticTo):
+        return energies.Entries(np.ones(model.size**2), np.array(model.energy.target).ravel())
+    if isinstance(model.energy, MatrixCompletion):
+        return energies.Entries(*(m.ravel() for m in model.energy.weights_and_targets(model.size)))
     if isinstance(model.energy, Quadratic | NoEnergy):
         return energies.Quadratic(float(isinstance(model.energy, Quadratic)))
     return energies.Polynomial(tuple(map(float, model.powers)))
 
 
 def _finite_depth(model: Any) -> bool:
-    return math.isfinite(model.depth)
+    return math.isfinite(model.depth) and model.energy.invariant
+
+
+def _squares(matrices: float) -> Callable[[Any], int]:
+    """The number of rows of so many matrices."""
+    return lambda model: int(matrices * model.size**2)
+
+
+def _not_by_levels(model: Any, levels: Floats) -> Floats:
+    raise NotImplementedError("whole matrices start from rows")
 
 
 STATES = (
@@ -77,10 +97,33 @@ STATES = (
         DeepLinearNetwork,
         "singular_values",
         "log",
-        lambda m: not _finite_depth(m),
+        lambda m: math.isinf(m.depth) and m.energy.invariant,
         True,
         lambda m: singular_values.LogSigma(m.beta, m.kappa, _energy(m)),
         lambda m, log_sigma: log_sigma,
+    ),
+    StateRow(
+        DeepLinearNetwork,
+        "matrix",
+        "matrix",
+        lambda m: True,
+        False,
+        lambda m: matrix.Matrix(m.width, 1.0 / m.depth, m.beta, m.kappa, _energy(m)),
+        _not_by_levels,
+        True,
+        _squares(1),
+        _squares(1),
+    ),
+    StateRow(
+        DeepLinearNetwork,
+        "network",
+        "network",
+        lambda m: m.depth == math.floor(min(m.depth, MOST_FACTORS)),
+        False,
+        lambda m: network.Network(m.width, int(m.depth), m.beta, m.kappa, _energy(m)),
+        _not_by_levels,
+        True,
+        lambda m: (int(m.depth) + 1) * m.width**2 + m.width,
     ),
     StateRow(
         DysonBrownianMotion,
@@ -90,6 +133,18 @@ STATES = (
         True,
         lambda m: dyson.Dyson(m.beta, m.kappa, _energy(m)),
         lambda m, x: x,
+    ),
+    StateRow(
+        DysonBrownianMotion,
+        "hermitian",
+        "hermitian",
+        lambda m: True,
+        False,
+        lambda m: hermitian.Hermitian(m.size, m.beta, m.kappa, _energy(m)),
+        _not_by_levels,
+        True,
+        _squares(2),
+        _squares(2),
     ),
 )
 
@@ -135,6 +190,11 @@ def check(run: Run) -> None:
     if run.scheme is None:
         return
     scheme = SCHEMES[run.scheme]
+    if row.whole and run.scheme != "euler_maruyama":
+        raise InvalidValue(
+            f"scheme = {run.scheme!r}: the noise of whole matrices does not commute, and only 'euler_maruyama' does "
+            "without its iterated integrals; use it, or state = 'singular_values' or 'eigenvalues'"
+        )
     if scheme.needs_additive_noise and not row.additive_noise:
         fitting = [name for name, other in SCHEMES.items() if not other.needs_additive_noise]
         raise InvalidValue(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dlnmc.descriptions import Description
-from dlnmc.energies import Energy, NoEnergy, Polynomial, Quadratic, powers
+from dlnmc.energies import Energy, MatrixEnergy, NoEnergy, Polynomial, Quadratic, powers
 from dlnmc.errors import InvalidValue
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
@@ -26,6 +26,9 @@ class Langevin(Description):
         beta: float
         kappa: float
         energy: Energy
+
+        @property
+        def size(self) -> int: ...  # noqa: D102
 
     @field_validator("energy", mode="before", check_fields=False)
     @classmethod
@@ -46,7 +49,7 @@ class Langevin(Description):
     @property
     def powers(self) -> tuple[float, ...]:
         """The coefficients (a_1, a_2, …) of v(s) = Σ a_m s^m, s a singular value or an eigenvalue."""
-        return powers(self.energy, squared=self.energy_of_squares)
+        return powers(self.energy, self.energy_of_squares, self.size)
 
     def potential(self, s: Floats) -> Floats:
         """v(s), for an array of singular values or eigenvalues."""
@@ -100,6 +103,12 @@ class DeepLinearNetwork(Langevin):
         infinite = values.get("clock") in (None, "paper") and values.get("depth") == math.inf
         return values | {"clock": "depth"} if infinite else values
 
+    @model_validator(mode="after")
+    def _energy_of_this_width(self) -> Self:
+        if isinstance(self.energy, MatrixEnergy):
+            self.energy.check(self.width)
+        return self
+
     @property
     def size(self) -> int:
         """The number of singular values, d."""
@@ -134,6 +143,11 @@ class DysonBrownianMotion(Langevin):
             raise ValueError(
                 f"kappa = {self.kappa!r}: it must be <= 2, since the repulsion exponent is 2/kappa and below 1 "
                 "eigenvalues collide"
+            )
+        if not self.energy.invariant:
+            raise ValueError(
+                f"energy = {self.energy.kind!r}: it is one of whole matrices W of the Deep Linear Network; for "
+                "eigenvalues there are 'quadratic', 'none' and 'polynomial'"
             )
         if isinstance(self.energy, Polynomial) and len(self.energy.coefficients) % 2:
             raise ValueError(

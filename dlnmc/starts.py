@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnmc import ensembles, laws
+from dlnmc import ensembles, laws, matrices
 from dlnmc.config import Run
 from dlnmc.defaults import law_and_unit
-from dlnmc.engine import noise_key, scale
+from dlnmc.engine import noise_key, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.driver import uniforms
@@ -35,13 +35,27 @@ def _uniforms(run: Run, first_block: int, blocks: int, count: int) -> Floats:
     return np.ascontiguousarray(out[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
 
 
+def start_rows(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
+    """The initial states of the paths of `blocks` blocks from `first_block` on: (path, row)."""
+    row = state_row(run)
+    if not row.whole:
+        return row.from_level(run.model, start_levels(run, given, first_block, blocks))
+    if given is None:
+        return matrices.random_rows(run, start_levels(run, None, first_block, blocks), first_block, blocks)
+    return given[_of_paths(given, first_block, blocks)]
+
+
+def _of_paths(given: Floats, first_block: int, blocks: int) -> NDArray[np.int64]:
+    """The row of each path in what was given for one or for all."""
+    return np.minimum(np.arange(first_block * WIDTH, (first_block + blocks) * WIDTH), len(given) - 1)
+
+
 def start_levels(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
     """The initial levels of the paths of `blocks` blocks from `first_block` on."""
     assert run.start is not None
     if given is None:
         return STARTS[run.start](run, first_block, blocks)
-    rows = np.arange(first_block * WIDTH, (first_block + blocks) * WIDTH)
-    values = given[np.minimum(rows, len(given) - 1)] if given.ndim == 2 else np.tile(given, (len(rows), 1))
+    values = given[_of_paths(given, first_block, blocks)] if given.ndim == 2 else np.tile(given, (blocks * WIDTH, 1))
     if isinstance(run.model, DysonBrownianMotion):
         return values
     with np.errstate(divide="ignore"):
@@ -132,7 +146,12 @@ def check_start(run: Run) -> None:
 
 
 def checked_array(values: Any, run: Run) -> Floats:
-    """Given start values as a sorted float64 array of shape (rank,) or (path, rank); InvalidValue if they are none."""
+    """Given start values as a sorted float64 array of shape (rank,) or (path, rank); InvalidValue if they are none.
+
+    Those of whole matrices come as rows, (1, row) or (path, row).
+    """
+    if state_row(run).whole:
+        return matrices.checked_rows(values, run.changed(state=state_row(run).state))
     try:
         array = np.array(values)
         if array.dtype.kind not in "iuf":

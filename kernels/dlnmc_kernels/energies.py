@@ -1,9 +1,11 @@
-"""Energies E = sum of v(s) over singular values or eigenvalues s: parameters, the value v and the slope v'."""
+"""Energies: sums of v(s) over singular values or eigenvalues s, by v and v'; and others of a matrix W, by E'(W)."""
 
 from typing import Any, NamedTuple
 
 from dlnmc_kernels.dispatch import pull, slope, value
+from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, splat, store
+from dlnmc_kernels.linear_algebra import product, transpose
 
 
 class Quadratic(NamedTuple):
@@ -16,6 +18,20 @@ class Polynomial(NamedTuple):
     """v(s) = a_1 s + a_2 s² + … + a_p s^p, powers = (a_1, …, a_p)."""
 
     powers: tuple[float, ...]
+
+
+class Entries(NamedTuple):
+    """E = ½ Σ weight (W_ij − target_ij)², arrays of d² numbers, row by row."""
+
+    weights: Any
+    targets: Any
+
+
+class LeastSquares(NamedTuple):
+    """E'(W) = W A − B, arrays of d² numbers, row by row."""
+
+    A: Any
+    B: Any
 
 
 @value.register(Quadratic)
@@ -53,3 +69,30 @@ def _pull_of_singular_values(
         store(out, i, splat(0.0))
     for k in range(size):
         store(out, k * size + k, slope(energy, load(s, k)))
+
+
+@device
+def into_frame(g: Lane, u: Lane, v: Lane, size: int, out: Lane, work: Lane) -> None:
+    """u g vᵀ into `out`; g is lost."""
+    product(u, g, size, work)
+    transpose(v, size, g)
+    product(work, g, size, out)
+
+
+@pull.register(Entries)
+def _pull_of_entries(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
+    for i in range(len(s) * len(s)):
+        store(more, i, (load(w, i) - energy.targets[i]) * energy.weights[i])
+    into_frame(more, u, v, len(s), out, work)
+
+
+@pull.register(LeastSquares)
+def _pull_of_least_squares(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
+    size = len(s)
+    for i in range(size):
+        for j in range(size):
+            total = splat(0.0) - energy.B[i * size + j]
+            for k in range(size):
+                total = total + load(w, i * size + k) * energy.A[k * size + j]
+            store(more, i * size + j, total)
+    into_frame(more, u, v, size, out, work)

@@ -41,7 +41,7 @@ def _prepare(model: Hermitian, x: Lane, memory: Lane) -> None:
 
 @device
 def mix(a: Lane, b: Lane, c: Lane, s: Lane) -> tuple[Lane, Lane]:
-    """c a − s b and s a + c b."""
+    """The pair c a − s b and s a + c b."""
     return c * a - s * b, s * a + c * b
 
 
@@ -103,7 +103,7 @@ def diagonalise(a: Lane, u: Lane, size: int) -> int:
                     reach = absolute(apart) + sqrt(apart * apart + twice * twice)
                     t = twice * reciprocal(maximum(reach, splat(TINY)))
                     t = select(apart < 0.0, -t, t)
-                    c = reciprocal(sqrt(t * t + 1.0))
+                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
                     s = t * c
                     rotate_rows(re, im, p, q, c, s, x, y, size)
                     rotate_columns(re, im, p, q, c, s, x, y, size)
@@ -115,7 +115,7 @@ def diagonalise(a: Lane, u: Lane, size: int) -> int:
 
 @device
 def conjugated(m: Lane, u: Lane, size: int, out: Lane, spare: Lane) -> None:
-    """u m u*, of which the two halves of each array are real and imaginary parts."""
+    """The product u m u*, of which the two halves of each array are real and imaginary parts."""
     n = size * size
     for i in range(size):
         for j in range(size):

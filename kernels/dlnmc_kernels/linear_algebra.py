@@ -8,7 +8,9 @@ from dlnmc_kernels.lanes import Lane, absolute, any_of, copy_sign, load, maximum
 
 TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
 MOST_SWEEPS = 40  # a matrix of 64 rows takes ten
-TINY = 1e-290  # a squared length that counts as none
+TINY = 1e-290  # keeps reciprocals finite
+LARGE = 2.0**100  # what a matrix is multiplied by, so that products of its rows do not underflow
+NONE = 1e-130  # a squared length, so multiplied, that counts as none: one of a row of 1e-95
 
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -16,7 +18,7 @@ TINY = 1e-290  # a squared length that counts as none
 
 @device
 def product(a: Lane, b: Lane, size: int, out: Lane) -> None:
-    """a b."""
+    """The product a b."""
     for i in range(0, size - 1, 2):
         for j in range(0, size - 1, 2):
             c_00, c_01, c_10, c_11 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
@@ -89,24 +91,25 @@ def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
 
     One-sided Jacobi rotations (Hestenes 1958), which find small singular values to their own relative accuracy. Where
     `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Returns the number of sweeps: few where u was
-    nearly right.
+    nearly right. A lane that is done stays as it is while others go on. Lengths are to be between 1e-65 and 1e75.
     """
     size = len(norms)
+    settled = splat(0.0) > 0.0
     for sweep in range(MOST_SWEEPS):
         for p in range(size):
-            store(norms, p, dot(a, p, a, p, size))
+            store(norms, p, select(settled, load(norms, p), dot(a, p, a, p, size)))
         unsettled = splat(0.0) > 0.0
         for p in range(size - 1):
             for q in range(p + 1, size):
                 alpha, beta, gamma = load(norms, p), load(norms, q), dot(a, p, a, q, size)
-                oblique = gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)
+                oblique = (gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)) & ~settled
                 if any_of(oblique):
-                    unsettled = unsettled | (gamma * gamma > alpha * beta * (enough * enough))
+                    unsettled = unsettled | (oblique & (gamma * gamma > alpha * beta * (enough * enough)))
                     twice = select(oblique, gamma + gamma, splat(0.0))
                     apart = beta - alpha
                     reach = absolute(apart) + sqrt(apart * apart + twice * twice)
                     t = copy_sign(twice, apart * gamma) * reciprocal(maximum(reach, splat(TINY)))
-                    c = reciprocal(sqrt(t * t + 1.0))
+                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
                     s = t * c
                     low, high = alpha - t * gamma, beta + t * gamma
                     exchanged = oblique & (apart > 0.0)  # longer rows come first: fewer sweeps
@@ -117,20 +120,21 @@ def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
                     store(norms, q, select(exchanged, low, high))
         if not any_of(unsettled):
             return sweep + 1
+        settled = ~unsettled
     return MOST_SWEEPS
 
 
 @device
 def normalise(a: Lane, norms: Lane, lengths: Lane) -> None:
-    """Divide the orthogonal rows of `a` by their lengths, and put unit vectors orthogonal to all others for rows of 0."""
+    """Divide the orthogonal rows of `a` by their lengths; rows of 0 become unit vectors orthogonal to all others."""
     size = len(norms)
     missing = splat(0.0)
     for k in range(size):
         norm = load(norms, k)
         length = sqrt(norm)
         store(lengths, k, length)
-        inverse = select(norm > TINY, reciprocal(maximum(length, splat(TINY))), splat(0.0))
-        missing = missing + select(norm > TINY, splat(0.0), splat(1.0))
+        inverse = select(norm > NONE, reciprocal(maximum(length, splat(TINY))), splat(0.0))
+        missing = missing + select(norm > NONE, splat(0.0), splat(1.0))
         for i in range(size):
             store(a, k * size + i, load(a, k * size + i) * inverse)
     if any_of(missing > 0.0):
@@ -145,7 +149,7 @@ def complete(a: Lane, norms: Lane) -> None:
     """
     size = len(norms)
     for k in range(size):
-        absent = ~(load(norms, k) > TINY)
+        absent = ~(load(norms, k) > NONE)
         if not any_of(absent):
             continue
         best, column = splat(-1.0), splat(0.0)
@@ -176,9 +180,14 @@ def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> 
 
     `s` and `work` have d rows; `enough` is that of `orthogonalise`: `TOLERANCE`, or more where time matters.
     """
-    product(u, w, len(s), v)
+    size = len(s)
+    product(u, w, size, v)
+    for i in range(size * size):
+        store(v, i, load(v, i) * LARGE)
     orthogonalise(v, u, work, enough)
     normalise(v, work, s)
+    for k in range(size):
+        store(s, k, load(s, k) * (1.0 / LARGE))
 
 
 @device
@@ -227,7 +236,7 @@ def diagonalise(a: Lane, r: Lane, size: int) -> int:
                     apart = load(a, q * size + q) - load(a, p * size + p)
                     reach = absolute(apart) + sqrt(apart * apart + twice * twice)
                     t = copy_sign(twice, apart * shared) * reciprocal(maximum(reach, splat(TINY)))
-                    c = reciprocal(sqrt(t * t + 1.0))
+                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
                     s = t * c
                     rotate(a, p, q, c, s, size)
                     rotate_columns(a, p, q, c, s, size)

@@ -33,6 +33,25 @@ def as_rows(x):
     return np.pad(x, (0, -len(x) % WIDTH), mode="edge").reshape(-1, WIDTH)
 
 
+def rows_of(matrices):
+    """Eight matrices, (8, d, d), as the rows of a block, (d², 8); a complex one as its real part and its imaginary."""
+    if np.iscomplexobj(matrices):
+        return np.concatenate([rows_of(matrices.real), rows_of(matrices.imag)])
+    return np.ascontiguousarray(np.reshape(matrices, (WIDTH, -1)).T)
+
+
+def matrices_of(rows):
+    """The matrices, (8, d, d), whose rows these are."""
+    size = math.isqrt(len(rows))
+    return np.ascontiguousarray(rows.T).reshape(WIDTH, size, size)
+
+
+def complex_matrices_of(rows):
+    """The complex matrices, (8, d, d), whose rows these are."""
+    half = len(rows) // 2
+    return matrices_of(rows[:half]) + 1j * matrices_of(rows[half:])
+
+
 def on_rows(function):
     """A function of a float64 lane as one of arrays of any length."""
 
@@ -171,9 +190,23 @@ class Run:
     """The arrays of a whole run, and calls of the driver for parts of it."""
 
     def __init__(
-        self, model, scheme, start, first_step=0, last_step=30, every=7, dt=0.02, stream=DYNAMICS, refinement=1
+        self,
+        model,
+        scheme,
+        start,
+        first_step=0,
+        last_step=30,
+        every=7,
+        dt=0.02,
+        stream=DYNAMICS,
+        refinement=1,
+        values=None,
+        carried=None,
     ):
-        """start: (block, component, 8). Observations fill two histograms in turn, and the later half the late sums."""
+        """start: (block, component, 8). Observations fill two histograms in turn, and the later half the late sums.
+
+        `values` are read from a state (else as many as it has components), and `carried` rows of memory go with it.
+        """
         self.model, self.scheme, self.dt, self.noise = model, scheme, dt, Noise(KEY, stream, refinement)
         blocks, size, _ = start.shape
         self.first_step, self.last_step = first_step, last_step
@@ -182,14 +215,16 @@ class Run:
         self.slots = self.draws % 2
         self.halves = (2 * self.draws >= len(self.draws)).astype(np.int64)
         self.x = start.copy()
-        rows = size + 1 if isinstance(scheme, MetropolisAdjusted) else 0
-        self.memory = np.zeros((blocks, rows, WIDTH))
+        if carried is None:
+            carried = size + 1 if isinstance(scheme, MetropolisAdjusted) else 0
+        self.memory = np.zeros((blocks, carried, WIDTH))
         self.tally = fresh_tally(blocks)
         self.sums = np.zeros((blocks, 2, SUMS, WIDTH))
         self.squares = np.zeros((blocks, SUMS, WIDTH))
         self.counts = np.zeros((blocks, 2, BINS + 2), np.int64)
-        self.samples = np.full((blocks, len(self.events), size, WIDTH), np.nan)
-        self.recent = np.zeros((blocks, 0, size, WIDTH))
+        values = size if values is None else values
+        self.samples = np.full((blocks, len(self.events), values, WIDTH), np.nan)
+        self.recent = np.zeros((blocks, 0, values, WIDTH))
         self.states = np.zeros((blocks, 0, size, WIDTH))
 
     def arrays(self):
