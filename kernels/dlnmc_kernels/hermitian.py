@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dlnmc_kernels.dispatch import explicit_step, normals_per_step, prepare, read_values, settle, slope
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, any_of, load, maximum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import MOST_SWEEPS, TINY, TOLERANCE, set_identity
+from dlnmc_kernels.linear_algebra import MOST_SWEEPS, TINY, TOLERANCE, dot, make_unit, set_identity
 from dlnmc_kernels.ordering import keep_finite, sort
 
 
@@ -142,6 +142,11 @@ def _explicit_step(model: Hermitian, x: Lane, z: Lane, dt: float, proposal: Lane
     d = model.size
     n = d * d
     a, noise = work[0], work[1]
+    for k in range(d):
+        u_re, u_im = memory[:n], memory[n:]
+        squared = dot(u_re, k, u_re, k, d) + dot(u_im, k, u_im, k, d)
+        make_unit(u_re, k, d, squared)
+        make_unit(u_im, k, d, squared)
     conjugated(x, memory, d, a, work[2])
     diagonalise(a, memory, d)
     on_diagonal, slot = math.sqrt(2.0 * dt / model.beta), d

@@ -6,14 +6,14 @@ With the singular value decomposition W = uᵀ diag(σ) v, x = σ^{2/N} and y = 
     a_kl = (y_k − y_l)/(x_k − x_l),   a_kk = N σ_k^{2−2/N},
     Σ'_k = N σ_k^{1−2/N} Σ_l x_k ∂_{x_k} log a_kl / N,   Σ''_k = (N−1) σ_k^{1−2/N}.
 
-At infinite depth time is divided by 1/N: a_kl = (y_k − y_l)/(log y_k − log y_l), a_kk = y_k, Σ'' = Σ. All of it is smooth
-through equal singular values, and A^{1/2}(dB) = uᵀ(√a ∘ (u dB vᵀ))v does not depend on the choice of u and v.
+At infinite depth time is divided by 1/N: a_kl = (y_k − y_l)/(log y_k − log y_l), a_kk = y_k, Σ'' = Σ. All of it is
+smooth through equal singular values, and A^{1/2}(dB) = uᵀ(√a ∘ (u dB vᵀ))v does not depend on the choice of u and v.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, prepare, read_values, settle
+from dlnmc_kernels.dispatch import explicit_step, prepare, pull, read_values, settle
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, maximum, minimum, reciprocal, select, splat, sqrt, store
@@ -24,7 +24,6 @@ from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 TINY = 1e-290
 WHOLE = 24.0  # up to this depth a_kl is a sum of products
 ENOUGH = 1e-4  # of cosines in a frame: what is left is about 1e-8
-REFRESHED = 256.0  # steps after which the frame is made orthogonal again
 
 
 class Matrix(NamedTuple):
@@ -105,7 +104,9 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
             store(share, k, load(share, k) + of_k)
             store(share, l, load(share, l) + ((1.0 - inverse_depth) - of_k))
     depth = 1.0 / inverse_depth if inverse_depth > 0.0 else 1.0
-    least = splat(1e-290 if inverse_depth == 0.0 else max(smallest_gap(depth, model.beta, model.kappa, dt), 1e-290) ** depth)
+    least = splat(TINY)
+    if inverse_depth > 0.0:
+        least = splat(max(smallest_gap(depth, model.beta, model.kappa, dt), TINY) ** depth)
     for k in range(d):
         sigma_k, i = load(sigma, k), k * d + k
         a = power(sigma_k, 2.0 - 2.0 * inverse_depth) * depth
