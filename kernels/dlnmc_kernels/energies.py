@@ -73,7 +73,7 @@ def _pull_of_singular_values(
 
 @device
 def into_frame(g: Lane, u: Lane, v: Lane, size: int, out: Lane, work: Lane) -> None:
-    """u g vᵀ into `out`; g is lost."""
+    """Write u g vᵀ to `out`; g is lost."""
     product(u, g, size, work)
     transpose(v, size, g)
     product(work, g, size, out)

@@ -23,7 +23,7 @@ from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
 WHOLE = 24.0  # up to this depth a_kl is a sum of products
-ENOUGH = 1e-4  # of cosines in a frame: what is left is about 1e-8
+ENOUGH = 1e-4  # of cosines in a frame: what is left is about their squares, more only where singular values meet
 
 
 class Matrix(NamedTuple):
@@ -65,13 +65,6 @@ def pair(inverse_depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
     if inverse_depth == 0.0:
         return larger * decay(u), share
     return power(larger, depth - 1.0) * decay(u * depth) * reciprocal(decay(u)) * depth, share
-
-
-@device
-def matrix_element(inverse_depth: float, sigma_k: Lane) -> Lane:
-    """a_kk = N σ_k^{2−2/N}; σ_k² at infinite depth."""
-    depth = 1.0 / inverse_depth if inverse_depth > 0.0 else 1.0
-    return power(sigma_k, 2.0 - 2.0 * inverse_depth) * depth
 
 
 @prepare.register(Matrix)

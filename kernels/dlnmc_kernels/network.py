@@ -3,13 +3,13 @@
 A balanced network is W_p = Q_p Λ Q_{p−1}ᵀ, p = 1 … N. A state holds f_p = Q_pᵀ, p = 0 … N, row by row, and then Λ >= 0.
 In the frame of Q_p and Q_{p−1} a step of W_p is a matrix B_p, a normal vector of the tangent space:
 
-    horizontal, all that moves W most:  B_p[k,l] = λ_k^{N−p} λ_l^{p−1} z_kl / √a_kl,   a_kl = Σ_p λ_k^{2(N−p)} λ_l^{2(p−1)},
-    vertical, what leaves W alone:      B_p[k,l] = ω_p λ_l − λ_k ω_{p−1},  B_p[l,k] = λ_l ω_{p−1} − ω_p λ_k,  ω_0 = ω_N = 0,
+    horizontal, all that moves W:   B_p[k,l] = λ_k^{N−p} λ_l^{p−1} z_kl / √a_kl,   a_kl = Σ_p λ_k^{2(N−p)} λ_l^{2(p−1)},
+    vertical, what leaves W alone:  B_p[k,l] = ω_p λ_l − λ_k ω_{p−1},  B_p[l,k] = λ_l ω_{p−1} − ω_p λ_k,  ω_0 = ω_N = 0,
 
-where the covariance of ω is the inverse of T, tridiagonal, 2(λ_k² + λ_l²) beside −2λ_kλ_l. Their variances are 2κ/β and
-2/β in a unit of time, and the force is −λ_k^{N−p} (Q_Nᵀ E'(W) Q_0)[k,l] λ_l^{p−1}. The step ends on the variety again, at
-O_p S O_{p−1}ᵀ with S symmetric and O_p orthogonal, off Λ + B in normal directions but for terms of third order: so the
-curvature of the variety gives the entropic drift, and no singularity occurs where singular values meet.
+where the covariance of ω is the inverse of T, tridiagonal, 2(λ_k² + λ_l²) beside −2λ_kλ_l. Their variances are 2κ/β
+and 2/β in a unit of time, and the force is −λ_k^{N−p} (Q_Nᵀ E'(W) Q_0)[k,l] λ_l^{p−1}. The step ends on the variety
+again, at O_p S O_{p−1}ᵀ with S symmetric and O_p orthogonal, off Λ + B in normal directions but for terms of third
+order: so the curvature of the variety gives the entropic drift, and no singularity occurs where singular values meet.
 """
 
 import math
@@ -19,10 +19,11 @@ from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_v
 from dlnmc_kernels.elementary import power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import diagonalise, orthonormalise, product, set_identity, transpose
+from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, orthonormalise, product, set_identity, transpose
 from dlnmc_kernels.ordering import keep_finite, sort
 
 TINY = 1e-140
+LARGEST_ANGLE = 16.0  # of all rotations of a frame in a step: reached only where two λ are small beside a step
 
 
 class Network(NamedTuple):
@@ -66,8 +67,10 @@ def tangent(model: Network, lam: Lane, z: Lane, G: Lane, dt: float, B: Lane, col
     slot = d * d
     for k in range(d):
         for l in range(d):
-            scale = reciprocal(maximum(maximum(load(lam, k), load(lam, l)), splat(TINY)))
-            lam_k, lam_l = load(lam, k) * scale, load(lam, l) * scale
+            larger = maximum(load(lam, k), load(lam, l))
+            scale = reciprocal(maximum(larger, splat(TINY)))
+            lam_k = select(larger > TINY, load(lam, k) * scale, splat(1.0))
+            lam_l = select(larger > TINY, load(lam, l) * scale, splat(1.0))
             if k == l:
                 lam_k = lam_l = splat(1.0)
             for p in range(1, N + 1):
@@ -163,15 +166,24 @@ def resolve(model: Network, lam: Lane, B: Lane, sign: float, omega: Lane, S: Lan
 
 @device
 def rotations(model: Network, omega: Lane, O: Lane) -> None:
-    """O_p = e^{ω_p}, exactly orthogonal, but for terms of third order."""
+    """O_p = e^{ω_p}, exactly orthogonal, but for terms of third order.
+
+    Angles that are large are made smaller, all alike: of much larger ones the rows would be too nearly parallel.
+    """
     d = model.width
     for p in range(model.depth):
         o, w = matrix_at(O, p, d), matrix_at(omega, p, d)
         product(w, w, d, o)
+        squared = splat(0.0)
+        for i in range(d * d):
+            squared = squared + load(w, i) * load(w, i)
+        most = splat(LARGEST_ANGLE)
+        scale = most * reciprocal(maximum(sqrt(squared), most))
         for i in range(d):
             for j in range(d):
                 n = i * d + j
-                store(o, n, load(o, n) * 0.5 + load(w, n) + (1.0 if i == j else 0.0))
+                o_ij = load(o, n) * (scale * scale * 0.5) + load(w, n) * scale
+                store(o, n, o_ij + (1.0 if i == j else 0.0))
         orthonormalise(o, d)
 
 
@@ -239,6 +251,8 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
             transpose(matrix_at(O, p - 1, d), d, turned)
             product(turned, f, d, spare)
             product(r, spare, d, new)
+        for k in range(d):
+            make_unit(new, k, d, dot(new, k, new, k, d))
     for k in range(d):
         lam_k = load(S, k * d + k)
         store(proposal, (N + 1) * d * d + k, absolute(lam_k))

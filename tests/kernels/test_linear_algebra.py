@@ -1,6 +1,4 @@
-"""Products, singular values and eigenvalues of eight small matrices at once, against NumPy and against 60 digits."""
-
-import math
+"""Products, singular values and eigenvalues of eight small matrices at once, against NumPy and 150 digits."""
 
 import mpmath
 import numpy as np
@@ -126,25 +124,33 @@ def with_equal_rows(size, rng):
     return w
 
 
+def normal(size, rng):
+    return rng.standard_normal((WIDTH, size, size))
+
+
+def rows_scaled(scales, size, rng):
+    return np.reshape(scales, (-1, 1)) * normal(size, rng)
+
+
 MATRICES = {
-    "random": lambda size, rng: rng.standard_normal((WIDTH, size, size)),
-    "graded rows": lambda size, rng: np.geomspace(1.0, 1e-200, size)[:, None] * rng.standard_normal((WIDTH, size, size)),
-    "graded columns": lambda size, rng: np.geomspace(1e-200, 1.0, size) * rng.standard_normal((WIDTH, size, size)),
+    "random": normal,
+    "graded rows": lambda size, rng: rows_scaled(np.geomspace(1.0, 1e-200, size), size, rng),
+    "graded columns": lambda size, rng: adjoint(rows_scaled(np.geomspace(1e-200, 1.0, size), size, rng)),
     "graded": lambda size, rng: with_singular_values(np.geomspace(1.0, 1e-200, size), rng),
     "all equal": lambda size, rng: with_singular_values(np.ones(size), rng),
     "in pairs": lambda size, rng: with_singular_values(1.0 + np.arange(size) // 2, rng),
     "nearly equal": lambda size, rng: with_singular_values(1.0 + 1e-9 * np.arange(size), rng),
     "of half rank": low_rank,
     "of equal rows": with_equal_rows,
-    "of one row": lambda size, rng: rng.standard_normal((WIDTH, size, size)) * (np.arange(size) == size - 1)[:, None],
+    "of one row": lambda size, rng: rows_scaled(np.arange(size) == size - 1, size, rng),
     "diagonal, rising": lambda size, rng: identities(size) * np.arange(1.0, size + 1.0),
-    "triangular": lambda size, rng: np.tril(rng.standard_normal((WIDTH, size, size))),
+    "triangular": lambda size, rng: np.tril(normal(size, rng)),
     "zero": lambda size, rng: np.zeros((WIDTH, size, size)),
-    "large": lambda size, rng: 1e40 * rng.standard_normal((WIDTH, size, size)),
-    "small": lambda size, rng: 1e-80 * rng.standard_normal((WIDTH, size, size)),
-    "of all sizes": lambda size, rng: np.geomspace(1e-80, 1e40, WIDTH)[:, None, None] * rng.standard_normal((WIDTH, size, size)),
-    "with two small rows": lambda size, rng: np.where(np.arange(size) < 2, 1e-85, 1.0)[:, None] * rng.standard_normal((WIDTH, size, size)),
-}  # fmt: skip
+    "large": lambda size, rng: 1e40 * normal(size, rng),
+    "small": lambda size, rng: 1e-80 * normal(size, rng),
+    "of all sizes": lambda size, rng: np.geomspace(1e-80, 1e40, WIDTH)[:, None, None] * normal(size, rng),
+    "with two small rows": lambda size, rng: rows_scaled(np.where(np.arange(size) < 2, 1e-85, 1.0), size, rng),
+}
 
 
 def assert_decomposed(w, u, s, v):
@@ -218,8 +224,9 @@ def sweeps_and_cosines(w, u, enough):
     frame, v, norms = rows_of(u), np.empty((size * size, WIDTH)), np.empty((size, WIDTH))
     sweeps = orthogonalise_all(rows_of(w), frame, v, norms, enough)
     rows = matrices_of(v)
-    assert norms.T == pytest.approx(np.sum(rows**2, axis=-1), rel=1e-13)
-    rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    lengths = np.linalg.norm(rows, axis=-1)
+    assert lengths == pytest.approx(np.sqrt(norms.T), rel=1e-13)
+    rows = rows / lengths[:, :, None]
     return sweeps, matrices_of(frame), np.abs(rows @ adjoint(rows) - np.eye(size)).max(axis=(1, 2))
 
 
@@ -233,7 +240,7 @@ def test_the_last_frame_saves_sweeps(size):
     assert sweeps_and_cosines(w, u, TOLERANCE)[0] == 1
     closer = w + 1e-5 * rng.standard_normal(w.shape)
     warm, _, cosines = sweeps_and_cosines(closer, u, TOLERANCE)
-    assert warm < cold
+    assert warm < cold or size == 2  # one rotation, cold or warm
     assert cosines.max() < 3e-14
 
 
@@ -360,7 +367,8 @@ def test_what_is_no_number_stays_in_its_lane(where, wrong):
     bad = decomposition(w)
     for a, b in zip(good, bad, strict=True):
         assert np.array_equal(a[OTHERS], b[OTHERS])
-    assert not np.isfinite(adjoint(bad[0][3]) @ (bad[1][3][:, None] * bad[2][3])).all()
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(adjoint(bad[0][3]) @ (bad[1][3][:, None] * bad[2][3])).all()
     for dtype in (float, complex):
         a = hermitian_part(different_matrices(3, rng).astype(dtype))
         rows = [rows_of(a), rows_of(a)]
