@@ -191,6 +191,8 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
         return
     with contextlib.suppress(InvalidValue):
         yield _trace_law(reference, values)
+    if not reference.energy.invariant:
+        return
     pairs = values.shape[1] * max(model.size * (model.size - 1) / 2, 1)
     few = values[: max(2, int(IDENTITY_WORK / pairs))]
     outcome = identities.verdict(identities.identities(reference, few), FALSE_ALARM)

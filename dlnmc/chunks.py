@@ -14,6 +14,7 @@ from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.defaults import equilibrium_radius
 from dlnmc.engine import SCHEMES, compiled_arguments, kernel_time, noise_key, scale, state_row
 from dlnmc.errors import InvalidValue
+from dlnmc.matrices import FORMS
 from dlnmc.models import DysonBrownianMotion
 from dlnmc.observables import Observable
 from dlnmc.starts import start_rows
@@ -127,8 +128,9 @@ def histogram_range(member: Member) -> tuple[float, float]:
     radius = equilibrium_radius(model) * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     if isinstance(run, Simulation):
         if member.given is not None:
-            largest = np.max(np.abs(member.given)) * (model.size if state_row(run).whole else 1.0)
-            radius = max(radius, 1.05 * float(largest) / scale(model))
+            whole = FORMS[str(run.state)].reach if state_row(run).whole else None
+            largest = float(np.max(np.abs(member.given))) if whole is None else whole(model, member.given)
+            radius = max(radius, 1.05 * largest / scale(model))
         if model.energy.kind == "none":
             growth = 2.0 * (model.size - 1.0 + model.kappa) * run.times[-1] * kernel_time(model) / model.beta
             radius += 2.2 * np.sqrt(growth) / scale(model)
@@ -196,7 +198,10 @@ def prepared_call(
         "own_sums": np.zeros((blocks, own, 2, WIDTH)),
         "own_squares": np.zeros((blocks, own, WIDTH)),
     }
-    arrays["samples"][:, plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]] = 0.0  # before a start from 0
+    before = plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]  # a start from 0
+    arrays["samples"][:, before] = 0.0
+    if row.whole:
+        arrays["states"][:, before] = 0.0
     noise = Noise(noise_key(run.seed), stream, run.refinement)
     dt, bins_per_unit = run.dt * kernel_time(run.model), bins / (high - low)
     for slot in plan.slots[(plan.steps < plan.first_step) & (plan.slots >= 0)]:  # all at 0

@@ -24,6 +24,7 @@ from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TA
 
 SWEPT = ("depth", "width", "size", "beta", "kappa", "clock")  # the parameters that a sweep may make a dimension
 DIMENSIONS = (*SWEPT, "dt")  # a ladder of steps makes one too
+KEPT_OF = {"matrix": ("matrix",), "network": ("network", "matrix"), "hermitian": ("matrix",)}  # by state, best first
 LEAST_PATHS = 4  # for errors of errors
 SIGNED = ("lambda", "sigma")  # coordinates that pass 0
 SIZE_WITH_MIDDLE = 5  # the middle half of fewer ranks has no two gaps
@@ -43,8 +44,8 @@ COORDINATES = {  # units and meaning of coordinates
     "batch": ("index", "batch of paths"),
     "bin": ("index", "bin of the histogram"),
     "order": ("index", "order of the moment"),
-    "row": ("index", "row of a matrix"),
-    "column": ("index", "column of a matrix"),
+    "row": ("index", "row of a matrix, from 0"),
+    "column": ("index", "column of a matrix, from 0"),
     "factor": ("index", "factor W_p of a network, p = 1 first"),
     "part": ("index", "0: real part, 1: imaginary part"),
     "scalar": ("name", "what is averaged while running"),
@@ -111,7 +112,10 @@ def _whole(member: Member, arrays: Arrays, dim: str) -> dict[str, Any]:
         return {}
     form = matrices.FORMS[str(run.state)]
     found = form.read(run.model, _without_failed(arrays["states"], arrays["tally"]))
-    return {
+    sizes: dict[str, int] = {}
+    for dims, values, _ in found.values():
+        sizes |= zip(dims, values.shape[2:], strict=True)
+    return {axis: (axis, np.arange(size) + (axis == "factor")) for axis, size in sizes.items()} | {
         name: (("path", dim, *dims), values, {"long_name": long_name, "units": MODEL_UNITS})
         for name, (dims, values, long_name) in found.items()
     }
@@ -505,24 +509,40 @@ def _combined(data: Mapping[tuple[Any, ...], xr.Dataset], dims: Sequence[str]) -
     )
 
 
-def last_state(result: xr.Dataset | xr.DataTree, model: Model) -> tuple[np.ndarray, int]:
-    """The last state of every path of a result, ascending, and how many of the finest steps have used up their noise.
+def last_state(result: xr.Dataset | xr.DataTree, model: Model, state: str | None = None) -> tuple[np.ndarray, int]:
+    """The last state of every path of a result, and how many of the finest steps have used up their noise.
 
-    Exact draws have no steps.
+    Of whole states it is what the result holds of them: networks (path, factor, row, column), or matrices (path, row,
+    column); else ascending values (path, component). Exact draws have no steps.
     """
     if result.attrs.get("model", model.kind) != model.kind:
         raise InvalidValue(
             f"start is a result of the model {result.attrs['model']!r}: it must be one of {model.kind!r}"
         )
-    data = result["samples"].to_dataset() if isinstance(result, xr.DataTree) and "samples" in result else result
-    for name in {"singular_values", "eigenvalues"} & set(data):
+    data: Any = result["samples"].to_dataset() if isinstance(result, xr.DataTree) and "samples" in result else result
+    for name in (*KEPT_OF.get(str(state), ()), "singular_values", "eigenvalues"):
+        if name not in data:
+            continue
         last = data[name].isel(dict.fromkeys({"draw", "time"} & set(data[name].dims), -1))
-        if last.ndim == 2:
+        if "path" not in last.dims or set(last.dims) & set(DIMENSIONS):
+            continue
+        own = {name: result.coords[name].item() for name in ("width", "size", "depth") if name in result.coords}
+        if name != "network" or own.get("depth") == getattr(model, "depth", None):
             last_step = result["last_step"] if "last_step" in result else result.attrs.get("last_step", -1)
-            return np.sort(np.asarray(last), axis=-1), int(last_step) + 1
+            return _as_given(last, own), int(last_step) + 1
     raise InvalidValue(
         "start is a result without kept states of a single model: run it with keep_samples, or select a member"
     )
+
+
+def _as_given(last: xr.DataArray, own: Mapping[str, Any]) -> np.ndarray:
+    """The states of all paths as an array, without what sweeps over sizes and depths are padded with."""
+    size = own.get("width", own.get("size"))
+    sizes = dict.fromkeys(("rank", "component", "row", "column"), size) | {"factor": own.get("depth")}
+    last = last.isel({dim: slice(int(n)) for dim, n in sizes.items() if n is not None and dim in last.dims})
+    if "part" in last.dims:
+        return np.asarray(last.isel(part=0).to_numpy() + 1j * last.isel(part=1).to_numpy())
+    return last.to_numpy() if "row" in last.dims else np.sort(last.to_numpy(), axis=-1)
 
 
 def members(tree: xr.DataTree) -> Iterator[xr.DataTree]:

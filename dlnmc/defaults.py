@@ -52,7 +52,10 @@ def virial(model: Model) -> float:
 
 
 def typical_size(model: Model) -> float:
-    """How far out components lie at equilibrium: √(E[Tr WᵀW]/d) where the energy is quadratic, or there is none."""
+    """How far out components lie at equilibrium: √(E[Tr WᵀW]/d) where the energy is quadratic, or there is none.
+
+    Where it is an energy of whole matrices: how far they stray from its minimum, about, in its softest direction.
+    """
     sides = (1.0,) if isinstance(model, DeepLinearNetwork) else (1.0, -1.0)
     return max(size_towards(model, side) for side in sides)
 
@@ -60,6 +63,8 @@ def typical_size(model: Model) -> float:
 def size_towards(model: Model, side: float) -> float:
     """The largest |s| on a side of 0 (1 or −1) at which s v'(s) is what it is on average at equilibrium."""
     target = virial(model)
+    if isinstance(model.energy, MatrixEnergy):
+        return math.sqrt(target / (model.energy.softness(model.size) or model.energy.stiffness(model.size) or 1.0))
     if model.energy.kind != "polynomial":
         return math.sqrt(target)
     terms = [(m, m * abs(a)) for m, a in enumerate(model.powers, 1) if a]
@@ -96,7 +101,7 @@ def time_unit(model: Model) -> float:
         N = model.depth
         forgets = min(1.0, 2.0 / N) / kernel_time(model) if math.isfinite(N) else 2.0
         unit = float((model.beta / model.width) ** (1.0 - 1.0 / N)) * forgets
-        if model.energy.kind == "polynomial":
+        if model.energy.kind not in ("quadratic", "none"):
             quadratic = model.changed(energy="quadratic")
             unit *= float((typical_size(model) / typical_size(quadratic)) ** (2.0 / N))
     elif model.energy.kind == "polynomial":
@@ -118,13 +123,20 @@ def law_and_unit(model: Model) -> tuple[laws.Law, float]:
 def equilibrium_radius(model: Model) -> float:
     """Where singular values or eigenvalues end at equilibrium, about, in units of √(d/β)."""
     law, unit = law_and_unit(model)
-    return law.support[1] * unit / scale(model) or 1.0
+    return (law.support[1] * unit + _size_of_minimum(model)) / scale(model) or 1.0
+
+
+def _size_of_minimum(model: Model) -> float:
+    """The largest singular value where an energy of whole matrices is least; other energies say theirs themselves."""
+    if not isinstance(model.energy, MatrixEnergy):
+        return 0.0
+    return float(np.linalg.norm(model.energy.minimiser(model.size), 2))
 
 
 def stiff_dt(model: Model) -> float:
     """The time in which the steepest part of the energy pulls a component back, about."""
     law, unit = law_and_unit(model)
-    top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
+    top = law.support[1] * unit * (1.0 + 1.5 * model.size ** (-2.0 / 3.0)) + _size_of_minimum(model)
     return 1.0 / (_stiffness(model, top) * kernel_time(model))
 
 
@@ -164,7 +176,7 @@ def _slowest(model: Model) -> float:
 
 def default_burn_in(model: Model) -> float:
     """A time in which a random start is forgotten."""
-    wait = POLYNOMIAL if model.energy.kind == "polynomial" else 1.0
+    wait = 1.0 if model.energy.kind in ("quadratic", "none") else POLYNOMIAL
     return wait * (BURN_IN + _slowest(model)) * time_unit(model)
 
 
@@ -212,7 +224,7 @@ def check_equilibrium(run: Equilibrium) -> None:
         raise InvalidValue("energy = 'none': free motion has no equilibrium; use simulate, or energy = 'quadratic'")
     if model.kappa == 0:
         raise InvalidValue("kappa = 0.0: without noise there is no equilibrium to sample; use simulate, or kappa > 0")
-    if isinstance(model.energy, MatrixEnergy) and not model.energy.confines(model.size):
+    if isinstance(model.energy, MatrixEnergy) and not model.energy.softness(model.size) > 0.0:
         raise InvalidValue(
             f"energy = {model.energy.kind!r}: it does not confine all of W, and there is no equilibrium; use simulate, "
             "or add confinement"

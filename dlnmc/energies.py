@@ -47,8 +47,12 @@ class MatrixEnergy(Description):
         """The largest curvature of E."""
         raise NotImplementedError
 
-    def confines(self, width: int) -> bool:
-        """Whether E grows in every direction."""
+    def softness(self, width: int) -> float:
+        """The smallest curvature of E, 0 where it does not grow in every direction."""
+        raise NotImplementedError
+
+    def minimiser(self, width: int) -> Floats:
+        """The smallest W (d, d) at which E is least."""
         raise NotImplementedError
 
 
@@ -105,16 +109,23 @@ class MatrixCompletion(MatrixEnergy):
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        places = [(i, j) for i, j, _ in self.entries]
-        for place in places:
-            if places.count(place) > 1:
-                raise ValueError(f"entries: {place} is given twice")
+        places: set[tuple[int, int]] = set()
+        for i, j, _ in self.entries:
+            if (i, j) in places:
+                raise ValueError(f"entries: {(i, j)} is given twice")
+            places.add((i, j))
         return self
 
     @classmethod
     def from_mask(cls, mask: ArrayLike, values: ArrayLike, confinement: float = 0.0) -> Self:
         """From a boolean mask (d, d) of the entries that are given, and a matrix (d, d) that holds them."""
-        chosen, matrix = np.asarray(mask), np.asarray(values, dtype=np.float64)
+        try:
+            chosen, matrix = np.asarray(mask), np.asarray(values)
+        except ValueError as error:
+            text = " ".join(str(error).split())
+            raise InvalidValue(f"mask and values: they must be matrices of one shape, not {text}") from None
+        if matrix.dtype.kind not in "iuf":
+            raise InvalidValue(f"values of {matrix.dtype}: they must be real numbers")
         if chosen.dtype != bool or chosen.ndim != 2 or chosen.shape != matrix.shape:
             raise InvalidValue(
                 f"mask of {chosen.dtype}, shape {chosen.shape}, and values of shape {matrix.shape}: they must be a "
@@ -130,15 +141,21 @@ class MatrixCompletion(MatrixEnergy):
         try:
             with Path(path).open(newline="", encoding="utf-8") as file:
                 for number, line in enumerate(csv.reader(file), 1):
-                    if line and not line[0].lstrip().startswith("#"):
+                    if any(map(str.strip, line)) and not line[0].lstrip().startswith("#"):
                         try:
                             i, j, value = line
                             entries.append((int(i), int(j), float(value)))
+                            if int(i) < 0 or int(j) < 0 or not math.isfinite(float(value)):
+                                raise ValueError
                         except ValueError:
                             text = ",".join(line)
                             raise InvalidValue(f"{path}, line {number}: {text!r} is not i,j,value") from None
         except OSError as error:
             raise InvalidValue(f"{path}: {error.strerror}") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InvalidValue(f"{path}: it is not text of lines i,j,value ({error})") from None
+        if not entries:
+            raise InvalidValue(f"{path}: it holds no line i,j,value")
         return cls(entries=tuple(entries), confinement=confinement)
 
     @override
@@ -176,8 +193,12 @@ class MatrixCompletion(MatrixEnergy):
         return 1.0 + self.confinement
 
     @override
-    def confines(self, width: int) -> bool:
-        return self.confinement > 0.0 or len(self.entries) == width * width
+    def softness(self, width: int) -> float:
+        return self.confinement + float(len(self.entries) == width * width)
+
+    @override
+    def minimiser(self, width: int) -> Floats:
+        return self.weights_and_targets(width)[1]
 
 
 class QuadraticTo(MatrixEnergy):
@@ -204,8 +225,12 @@ class QuadraticTo(MatrixEnergy):
         return 1.0
 
     @override
-    def confines(self, width: int) -> bool:
-        return True
+    def softness(self, width: int) -> float:
+        return 1.0
+
+    @override
+    def minimiser(self, width: int) -> Floats:
+        return np.array(self.target)
 
 
 class LeastSquares(MatrixEnergy):
@@ -253,9 +278,14 @@ class LeastSquares(MatrixEnergy):
         return float(np.linalg.eigvalsh(self.normal_equations()[0])[-1])
 
     @override
-    def confines(self, width: int) -> bool:
+    def softness(self, width: int) -> float:
         values = np.linalg.eigvalsh(self.normal_equations()[0])
-        return bool(values[0] > 1e-12 * values[-1])
+        return float(values[0]) if values[0] > 1e-12 * values[-1] else 0.0
+
+    @override
+    def minimiser(self, width: int) -> Floats:
+        A, B = self.normal_equations()
+        return np.asarray(B @ np.linalg.pinv(A, hermitian=True))
 
 
 Energy = Annotated[
@@ -266,7 +296,7 @@ Energy = Annotated[
 def powers(energy: Any, squared: bool, width: int) -> tuple[float, ...]:
     """The coefficients (a_1, a_2, …) of v(s) = Σ a_m s^m; `squared` says that a polynomial is one of s².
 
-    For energies that are not invariant it is a quadratic with their largest curvature, as a scale for sizes and steps.
+    For energies that are not invariant it is a quadratic with their largest curvature, as a scale for steps.
     """
     if not energy.invariant:
         return (0.0, 0.5 * energy.stiffness(width))

@@ -177,11 +177,21 @@ def state_row(run: Run) -> StateRow:
         if run.state in (None, row.state) and run.coordinates in (None, row.coordinates):
             return row
     known = ", ".join(f"state {row.state!r} with coordinates {row.coordinates!r}" for row in rows)
-    depth = f" of depth {run.model.depth:g}" if isinstance(run.model, DeepLinearNetwork) else ""
-    raise InvalidValue(
-        f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {type(run.model).__name__}{depth} there is "
-        f"{known}"
-    )
+    model, why = type(run.model).__name__, ""
+    if isinstance(run.model, DeepLinearNetwork):
+        model += f" of depth {run.model.depth:g}"
+        if "network" in (run.state, run.coordinates) and not any(row.state == "network" for row in rows):
+            why = f"; a network has a whole number of factors, at most {MOST_FACTORS}"
+    if not run.model.energy.invariant:
+        model += f" and energy {run.model.energy.kind!r}, which needs whole matrices,"
+    raise InvalidValue(f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {model} there is {known}{why}")
+
+
+def fits(row: StateRow, scheme: str) -> bool:
+    """Whether a scheme can step a state."""
+    if row.whole:
+        return scheme == "euler_maruyama"
+    return row.additive_noise or not SCHEMES[scheme].needs_additive_noise
 
 
 def check(run: Run) -> None:
@@ -190,13 +200,15 @@ def check(run: Run) -> None:
     if run.scheme is None:
         return
     scheme = SCHEMES[run.scheme]
-    if row.whole and run.scheme != "euler_maruyama":
+    if row.whole and not fits(row, run.scheme):
+        other = "eigenvalues" if isinstance(run.model, DysonBrownianMotion) else "singular_values"
         raise InvalidValue(
-            f"scheme = {run.scheme!r}: the noise of whole matrices does not commute, and only 'euler_maruyama' does "
-            "without its iterated integrals; use it, or state = 'singular_values' or 'eigenvalues'"
+            f"scheme = {run.scheme!r}: the noise of whole matrices is not additive and does not commute, and only "
+            "'euler_maruyama' does without its iterated integrals; use it"
+            + (f", or state = {other!r}" if run.model.energy.invariant else "")
         )
-    if scheme.needs_additive_noise and not row.additive_noise:
-        fitting = [name for name, other in SCHEMES.items() if not other.needs_additive_noise]
+    if not fits(row, run.scheme):
+        fitting = [name for name in SCHEMES if fits(row, name)]
         raise InvalidValue(
             f"scheme = {run.scheme!r}: it needs additive noise, and in coordinates {row.coordinates!r} the noise is "
             f"multiplicative; use {' or '.join(fitting)}, or other coordinates"

@@ -229,6 +229,10 @@ def _parts(model: DeepLinearNetwork | DysonBrownianMotion, values: Any) -> dict[
         raise InvalidValue(f"values contain {float(values[values < 0.0][0])!r}: singular values must be >= 0")
     if model.energy.kind == "none":
         raise InvalidValue("energy = 'none': free motion has no equilibrium, and no generator identities")
+    if not model.energy.invariant:
+        raise InvalidValue(
+            f"energy = {model.energy.kind!r}: it depends on all of W, and the identities are those of singular values"
+        )
     laws.trace(model.changed(energy="quadratic"))  # refuses where there is none
     size = size_towards(model, 1.0)
     blocks = np.array_split(values.reshape(-1, model.size), max(1, math.ceil(values.size * model.size / BLOCK)))

@@ -1,5 +1,6 @@
 """Whole matrices, balanced networks and Hermitian matrices, and the rows of numbers that stand for them in kernels."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,27 +18,63 @@ from dlnmc_kernels.philox import START
 Floats = NDArray[np.float64]
 
 FRAMES = 1  # the step of the stream of starts that random frames are drawn from; 0 is for levels
-BALANCED = 1e-8  # the largest imbalance of given networks, relative to the square of their size
+VANISHING = 2.0**-52  # a singular value that is smaller than this times width and largest is 0 to rounding
+BALANCED = 1e-8  # the largest `geometry.imbalance` of given networks
 
 
 class Form(NamedTuple):
     """How states of one kind are written in rows, and read."""
 
-    from_spectrum: Callable[[Any, Floats, Floats], Floats]  # model, values (path, d), normals (path, …) -> rows
+    from_levels: Callable[[Any, Floats, Floats], Floats]  # model, levels (path, d), normals (path, …) -> rows
     normals: Callable[[Any], int]  # for the random frames of a path
     from_given: Callable[[Any, Any], Floats]  # model, what a user gave -> rows (1 or path, row)
     shapes: Callable[[Any], str]  # of what a user may give, in words
+    reach: Callable[[Any, Floats], float]  # model, rows -> no singular value, or |eigenvalue|, is larger
     read: Callable[[Any, Floats], dict[str, tuple[tuple[str, ...], Floats, str]]]  # model, rows -> variables
 
 
 def random_rows(run: Run, levels: Floats, first_block: int, blocks: int) -> Floats:
-    """States with the given values and frames of Haar's law, independent of each other, by path: (path, row)."""
+    """States of the given levels, and frames of Haar's law that are independent of them, by path: (path, row)."""
     model, form = run.model, FORMS[str(run.state)]
     count = form.normals(model)
     z = np.empty((blocks, count + count % 2, WIDTH))
     normals(noise_key(run.seed), START, first_block, FRAMES, z)
     by_path = np.ascontiguousarray(z[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
-    return form.from_spectrum(model, levels if run.state == "hermitian" else np.exp(levels), by_path)
+    return form.from_levels(model, levels, by_path)
+
+
+def rows_over(values: Any, run: Run) -> Floats:
+    """States (path, row) over given singular values or eigenvalues (path, d), with random frames."""
+    levels = np.asarray(values, dtype=np.float64)
+    shape = (run.paths, run.model.size)
+    if levels.shape != shape:
+        raise InvalidValue(f"start is a result of the shape {levels.shape}: it must have {shape}, (path, component)")
+    if not np.all(np.isfinite(levels)):
+        raise InvalidValue("start is a result with paths that failed: values must be finite")
+    if run.state != "hermitian":
+        with np.errstate(divide="ignore"):
+            levels = np.log(levels)
+    blocks = -(-run.paths // WIDTH)
+    levels = levels[np.minimum(np.arange(blocks * WIDTH), run.paths - 1)]
+    return _checked(random_rows(run, levels, 0, blocks)[: run.paths], run)
+
+
+def _checked(rows: Floats, run: Run) -> Floats:
+    """The rows, if their singular values are none that a path cannot start from."""
+    model: Any = run.model
+    if run.state == "hermitian" or model.depth == 1.0 or not math.isfinite(model.beta):
+        return rows
+    size = model.size
+    roots = rows[:, -size:] if run.state == "network" else np.linalg.svd(rows.reshape(-1, size, size), compute_uv=False)
+    zeros = int(np.max(np.sum(roots <= VANISHING * size * np.max(roots, axis=1, keepdims=True), axis=1)))
+    if zeros > 0 and math.isinf(model.depth):
+        raise InvalidValue("start contains a singular matrix: at infinite depth singular values must be > 0")
+    if zeros > 1:
+        raise InvalidValue(
+            f"start contains a matrix with {zeros} singular values 0: at depths > 1 entropy repels them from each "
+            "other without bound; all but one must be > 0"
+        )
+    return rows
 
 
 def checked_rows(values: Any, run: Run) -> Floats:
@@ -50,14 +87,22 @@ def checked_rows(values: Any, run: Run) -> Floats:
     except (TypeError, ValueError) as error:
         raise InvalidValue(" ".join(f"start: it must be {form.shapes(run.model)}, not {error}".split())) from None
     if not np.all(np.isfinite(array)):
-        raise InvalidValue(f"start contains {array[~np.isfinite(array)].flat[0]!r}: values must be finite")
+        raise InvalidValue(f"start contains {array[~np.isfinite(array)][0].item()!r}: values must be finite")
     d = run.model.size
-    if array.ndim < 2 or array.shape[-2:] != (d, d):
-        raise InvalidValue(f"start has the shape {array.shape}: it must be {form.shapes(run.model)}")
-    rows = form.from_given(run.model, array)
-    if rows.shape[0] not in (1, run.paths) or rows.ndim != 2:
-        raise InvalidValue(f"start has the shape {array.shape}: it must be {form.shapes(run.model)} of {run.paths}")
-    return rows
+    N = int(getattr(run.model, "depth", 0)) if run.state == "network" else 0
+    factors = N > 0 and array.ndim in (3, 4) and array.shape[-3] == N
+    many = array.shape[: array.ndim - (3 if factors else 2)]
+    if array.ndim < 2 or array.shape[-2:] != (d, d) or many not in ((), (1,), (run.paths,)):
+        raise InvalidValue(
+            f"start has the shape {array.shape}: it must be {form.shapes(run.model)}, one or one for each of "
+            f"{run.paths} paths"
+        )
+    if factors and array.ndim == 3 and N == run.paths > 1:
+        raise InvalidValue(
+            f"start has the shape {array.shape}: one network of {N} factors, or one matrix for each of {N} paths? give "
+            f"networks ({N}, {N}, {d}, {d}), a factor after the path"
+        )
+    return _checked(form.from_given(run.model, array), run)
 
 
 def haar(z: Floats, d: int) -> Floats:
@@ -69,13 +114,17 @@ def haar(z: Floats, d: int) -> Floats:
 # --- matrices -------------------------------------------------------------------------------------------------------
 
 
-def _matrix_from_spectrum(model: Any, sigma: Floats, z: Floats) -> Floats:
+def _matrix_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
     left, right = np.moveaxis(haar(z.reshape(len(z), 2, -1), model.size), 1, 0)
-    return np.asarray(np.einsum("pik,pk,pjk->pij", left, sigma, right)).reshape(len(z), -1)
+    return np.asarray(np.einsum("pik,pk,pjk->pij", left, np.exp(log_sigma), right)).reshape(len(z), -1)
 
 
 def _matrix_from_given(model: Any, array: Floats) -> Floats:
-    return array.astype(np.float64).reshape(*array.shape[:-2] or (1,), -1)
+    return array.astype(np.float64).reshape(-1, model.size**2)
+
+
+def _frobenius(model: Any, rows: Floats) -> float:
+    return float(np.sqrt(np.max(np.sum(rows**2, axis=-1))))
 
 
 def _read_matrix(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
@@ -91,9 +140,9 @@ def _network_rows(lam: Floats, frames: Floats) -> Floats:
     return np.concatenate([frames.reshape(len(frames), -1), lam], axis=1)
 
 
-def _network_from_spectrum(model: Any, sigma: Floats, z: Floats) -> Floats:
+def _network_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
     frames = haar(z.reshape(len(z), int(model.depth) + 1, -1), model.size)
-    return _network_rows(sigma ** (1.0 / model.depth), frames)
+    return _network_rows(np.exp(log_sigma / model.depth), frames)
 
 
 def _network_from_given(model: Any, array: Floats) -> Floats:
@@ -102,27 +151,35 @@ def _network_from_given(model: Any, array: Floats) -> Floats:
     if array.ndim in (3, 4) and array.shape[-3] == N:
         return _network_from_factors(array.reshape(-1, N, d, d))
     left, sigma, right = np.linalg.svd(array.reshape(-1, d, d))
+    sigma[sigma <= VANISHING * d * sigma[:, :1]] = 0.0
     middle = np.repeat(right[:, None], N, axis=1)
     return _network_rows(sigma ** (1.0 / N), np.concatenate([middle, np.swapaxes(left, 1, 2)[:, None]], axis=1))
 
 
 def _network_from_factors(factors: Floats) -> Floats:
-    size = np.sqrt(np.mean(factors**2, axis=(1, 2, 3)))
-    imbalance = np.asarray(geometry.imbalance(factors)) / np.maximum(size, 1e-150) ** 2
+    imbalance = geometry.imbalance(factors)
     if np.any(imbalance > BALANCED):
         raise InvalidValue(
             f"start: a network has the relative imbalance {float(np.max(imbalance)):.3g}: state = 'network' evolves "
-            f"balanced networks (at most {BALANCED:g}); dlnmc.geometry.balanced_over(depth, W) makes one"
+            f"balanced networks (at most {BALANCED:g}); dlnmc.geometry.balanced_over(W, depth) makes one"
         )
-    lam, frames = geometry.frames(factors)
-    return _network_rows(lam, np.swapaxes(frames, -1, -2))
+    left, lam, right = np.linalg.svd(factors[:, 0])
+    frames = [np.swapaxes(right, 1, 2), left]
+    for p in range(1, factors.shape[1]):  # of columns that are orthogonal, the largest first; zero leaves one free
+        q, r = np.linalg.qr(factors[:, p] @ frames[-1])
+        frames.append(q * np.where(np.einsum("pii->pi", r) < 0.0, -1.0, 1.0)[:, None, :])
+    return _network_rows(lam, np.swapaxes(np.stack(frames, axis=1), -1, -2))
+
+
+def _network_reach(model: Any, rows: Floats) -> float:
+    return float(np.max(rows[:, -model.size :])) ** int(model.depth)
 
 
 def _read_network(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
     N, d = int(model.depth), model.size
     frames = rows[..., : (N + 1) * d * d].reshape(*rows.shape[:-1], N + 1, d, d)
     lam = rows[..., None, None, (N + 1) * d * d :]
-    factors = np.swapaxes(frames[..., 1:, :, :] * 1.0, -1, -2) * lam @ frames[..., :-1, :, :]
+    factors = np.swapaxes(frames[..., 1:, :, :], -1, -2) * lam @ frames[..., :-1, :, :]
     W = np.swapaxes(frames[..., N, :, :], -1, -2) * (lam[..., 0, :, :] ** N) @ frames[..., 0, :, :]
     return {
         "matrix": (("row", "column"), W, "the end-to-end matrix W"),
@@ -133,7 +190,7 @@ def _read_network(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], 
 # --- Hermitian matrices ---------------------------------------------------------------------------------------------
 
 
-def _hermitian_from_spectrum(model: Any, x: Floats, z: Floats) -> Floats:
+def _hermitian_from_levels(model: Any, x: Floats, z: Floats) -> Floats:
     d = model.size
     real, imaginary = np.moveaxis(z.reshape(len(z), 2, d, d), 1, 0)
     q, r = np.linalg.qr(real + 1j * imaginary)
@@ -163,27 +220,29 @@ def _read_hermitian(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...]
 
 FORMS = {
     "matrix": Form(
-        _matrix_from_spectrum,
+        _matrix_from_levels,
         lambda model: 2 * model.size**2,
         _matrix_from_given,
-        lambda model: f"({model.size}, {model.size}) matrices, one or one for each path",
+        lambda model: f"({model.size}, {model.size}) matrices",
+        _frobenius,
         _read_matrix,
     ),
     "network": Form(
-        _network_from_spectrum,
+        _network_from_levels,
         lambda model: (int(model.depth) + 1) * model.size**2,
         _network_from_given,
         lambda model: (
-            f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size}), one "
-            "or one for each path"
+            f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
         ),
+        _network_reach,
         _read_network,
     ),
     "hermitian": Form(
-        _hermitian_from_spectrum,
+        _hermitian_from_levels,
         lambda model: 2 * model.size**2,
         _hermitian_from_given,
-        lambda model: f"({model.size}, {model.size}) Hermitian matrices, one or one for each path",
+        lambda model: f"({model.size}, {model.size}) Hermitian matrices",
+        _frobenius,
         _read_hermitian,
     ),
 }

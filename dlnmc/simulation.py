@@ -24,13 +24,14 @@ from dlnmc.chunks import (
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed, default_scheme_of_ladder
 from dlnmc.descriptions import unknown_key
+from dlnmc.engine import state_row
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.observables import Function, resolved
 from dlnmc.pilot import adapted
 from dlnmc.progress import Progress
-from dlnmc.starts import check_start, checked_array, digest
+from dlnmc.starts import check_start, checked_array, continued_array, digest
 from dlnmc.store import ChunkStore
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
@@ -70,10 +71,14 @@ def simulate(
     start
         None (random: one value between each two quantiles of a similar law), "law" (the quantiles of the equilibrium
         law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), an earlier
-        result, which is continued from its last state with fresh noise, or what `exact` drew.
+        result, which is continued from its last state with fresh noise, or what `exact` drew. Whole states start from
+        one matrix (row, column) or one for each path, networks also from balanced factors (factor, row, column); where
+        only their singular values or eigenvalues are known or named, frames are random, of Haar's law.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
-        schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala".
+        schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala". The states "matrix"
+        (W itself), "network" (its balanced factors, at whole depths) and, for Dyson Brownian motion, "hermitian" take
+        "euler_maruyama".
     bins
         Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
     keep_samples
@@ -92,7 +97,9 @@ def simulate(
     -------
     xarray.Dataset
         `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
-        counts and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
+        of whole states `matrix` (path, time, row, column), with `part` before `row` where it is Hermitian, and
+        `network` (path, time, factor, row, column); counts and status by path; with `bins`, `counts` (time, batch, bin)
+        over `edges`.
 
     Raises
     ------
@@ -295,10 +302,14 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, origin: int
         check_start(run)
     else:
         if isinstance(start, xr.Dataset | xr.DataTree):
-            start, used = dataset.last_state(start, cls(**values).model)
+            described = cls(**values)
+            start, used = dataset.last_state(start, described.model, state_row(described).state)
             values["first_step"] = -(-used // origin) * origin // values.get("refinement", 1)
-        run = cls(**values, start="given")
-        given = checked_array(start, run)
+            run = cls(**values, start="given")
+            given = continued_array(start, run)
+        else:
+            run = cls(**values, start="given")
+            given = checked_array(start, run)
         run = completed(run.changed(start_digest=digest(given)))
     observables = resolved(asked, run.model.size)
     run = run.changed(observables=tuple(observable.key for observable in observables))

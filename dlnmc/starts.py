@@ -177,6 +177,13 @@ def checked_array(values: Any, run: Run) -> Floats:
     return array
 
 
+def continued_array(values: Floats, run: Run) -> Floats:
+    """The same for what a result holds: whole matrices of which it has the values only get random frames."""
+    if state_row(run).whole and values.ndim == 2:
+        return matrices.rows_over(values, run.changed(state=state_row(run).state))
+    return checked_array(values, run)
+
+
 def _allowed(model: Model) -> tuple[Callable[[Floats], Any], str]:
     """Which start values a model takes, beside being finite, and how to say it."""
     if isinstance(model, DysonBrownianMotion):

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from dlnmc.chunks import Chunk, Member, run_chunk
 from dlnmc.config import Equilibrium, Run
 from dlnmc.defaults import completed
-from dlnmc.engine import SCHEMES, STATES
+from dlnmc.engine import SCHEMES, STATES, fits
 from dlnmc.ensembles import blocks
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.philox import EXACT
@@ -27,8 +27,8 @@ def runs() -> Iterator[Run]:
     for model in SMALL:
         for row in STATES:
             if isinstance(model, row.model) and row.serves(model):
-                for name, scheme in SCHEMES.items():
-                    if row.additive_noise or not scheme.needs_additive_noise:
+                for name in SCHEMES:
+                    if fits(row, name):
                         choice: dict[str, Any] = {"coordinates": row.coordinates, "scheme": name}
                         yield Equilibrium(model=model, **choice, **SHORT)
     yield Equilibrium(model=SMALL[-1], start="zero", scheme="euler_maruyama", **SHORT)

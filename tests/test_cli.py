@@ -206,7 +206,11 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set scheme=euler", "scheme = 'euler'", "euler_maruyama", "milstein"),
     ("--set coordinates=sigma", "leimkuhler_matthews", "additive noise", "milstein"),
     ("--set coordinates=eigenvalues", "coordinates = 'eigenvalues'", "lambda", "sigma"),
-    ("--set state=matrix", "state = 'matrix'", "singular_values"),
+    ("--set state=matrix", "leimkuhler_matthews", "whole matrices", "euler_maruyama"),
+    ("--set state=hermitian", "state = 'hermitian'", "singular_values", "matrix"),
+    ("--set energy=matrix_completion", "entries", "missing"),
+    ("--set energy={kind='matrix_completion',entries=[[0,0,1],[0,0,2]],confinement=1}", "(0, 0)", "twice"),
+    ("--set energy={kind='quadratic_to',target=[[1,0],[0,1]]}", "energy.target", "6 rows of 6"),
     ("--set start=one", "start = 'one'", "random", "law"),
     ("--set start=given", "start", "'given'"),
     ("--set start=zero", "start = 'zero'", "law"),
@@ -650,9 +654,11 @@ def test_warmup(dlnmc_command):
     assert {scheme for *_, scheme in warmed} == set(SCHEMES)
     assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
         ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),
-        ("dyson", "eigenvalues"),
+        ("deep_linear_network", "matrix"), ("deep_linear_network", "network"),
+        ("dyson", "eigenvalues"), ("dyson", "hermitian"),
     }  # fmt: skip
-    assert warming.warm_up() == len(warmed) == 3 * len(SCHEMES) + 2 + 1  # two for multiplicative noise, one from 0
+    whole = 4  # matrices at finite and infinite depth, networks, Hermitian matrices: one scheme each
+    assert warming.warm_up() == len(warmed) == 3 * len(SCHEMES) + 2 + 1 + whole  # two for σ, one from 0
 
 
 @pytest.mark.slow

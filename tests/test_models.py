@@ -87,7 +87,7 @@ BAD = [
             "paths": [0, -8, 2**40 + 1, *NOT_WHOLE],
             "dt": [0, -0.1, math.nan, math.inf, "0.1", True, [0.1], 1j],
             "start": ["randm", "", 3, True],
-            "state": ["matrix", "singular value", 1],
+            "state": ["matrices", "singular value", 1],
             "coordinates": ["lamda", "x", 1],
             "scheme": ["euler", "Mala", 2],
             "seed": [-1, 2**64, 10**30, *NOT_WHOLE],

@@ -166,7 +166,7 @@ REFUSED = [
     ({"scheme": "mala"} | SIGMA, ("mala", "additive noise", "sigma", "milstein")),
     ({"scheme": "hmc"} | SIGMA, ("hmc", "additive noise", "sigma", "milstein")),
     ({"state": "eigenvalues"}, ("eigenvalues", "singular_values")),
-    ({"state": "matrix"}, ("state = 'matrix'", "singular_values")),
+    ({"state": "hermitian"}, ("state = 'hermitian'", "singular_values", "'matrix'", "'network'")),
     ({"coordinates": "lamda"}, ("coordinates = 'lamda'", "'lambda'", "'sigma'", "'log'")),
     ({"coordinates": "eigenvalues"}, ("eigenvalues", "lambda")),
     ({"coordinates": "log"}, ("coordinates = 'log'", "depth 2", "lambda", "sigma")),
