@@ -30,10 +30,14 @@ class StateRow(NamedTuple):
     serves: Callable[[Any], bool]  # whether a model of this class can be evolved so
     additive_noise: bool
     parameters: Callable[[Any], Any]  # model -> the kernels' parameter tuple
-    from_level: Callable[[Any, Floats], Floats]  # model, log σ or x -> coordinates
-    whole: bool = False  # matrices, whose noise does not commute
+    from_level: Callable[[Any, Floats], Floats] | None  # model, log σ or x -> coordinates
     rows: Callable[[Any], int] = lambda model: int(model.size)  # numbers of a state
     memory: Callable[[Any], int] = lambda model: 0  # and what is carried beside it
+
+    @property
+    def whole(self) -> bool:
+        """Whether a state is more than its values: matrices, whose noise does not commute."""
+        return self.from_level is None
 
 
 class SchemeRow(NamedTuple):
@@ -68,10 +72,6 @@ def _finite_depth(model: Any) -> bool:
 def _squares(matrices: float) -> Callable[[Any], int]:
     """The number of rows of so many matrices."""
     return lambda model: int(matrices * model.size**2)
-
-
-def _not_by_levels(model: Any, levels: Floats) -> Floats:
-    raise NotImplementedError("whole matrices start from rows")
 
 
 STATES = (
@@ -109,8 +109,7 @@ STATES = (
         lambda m: True,
         False,
         lambda m: matrix.Matrix(m.width, 1.0 / m.depth, m.beta, m.kappa, _energy(m)),
-        _not_by_levels,
-        True,
+        None,
         _squares(1),
         _squares(1),
     ),
@@ -121,8 +120,7 @@ STATES = (
         lambda m: m.depth == math.floor(min(m.depth, MOST_FACTORS)),
         False,
         lambda m: network.Network(m.width, int(m.depth), m.beta, m.kappa, _energy(m)),
-        _not_by_levels,
-        True,
+        None,
         lambda m: (int(m.depth) + 1) * m.width**2 + m.width,
     ),
     StateRow(
@@ -141,8 +139,7 @@ STATES = (
         lambda m: True,
         False,
         lambda m: hermitian.Hermitian(m.size, m.beta, m.kappa, _energy(m)),
-        _not_by_levels,
-        True,
+        None,
         _squares(2),
         _squares(2),
     ),

@@ -105,17 +105,18 @@ def checked_rows(values: Any, run: Run) -> Floats:
     return _checked(form.from_given(run.model, array), run)
 
 
-def haar(z: Floats, d: int) -> Floats:
-    """Orthogonal (…, d, d) matrices of Haar's law from normals (…, d²) (Mezzadri 2007)."""
-    q, r = np.linalg.qr(z.reshape(*z.shape[:-1], d, d))
-    return np.asarray(q * np.sign(np.einsum("...ii->...i", r))[..., None, :])
+def haar(z: NDArray[Any]) -> NDArray[Any]:
+    """Orthogonal or unitary matrices of Haar's law, from those of real or complex normals (…, d, d) (Mezzadri 2007)."""
+    q, r = np.linalg.qr(z)
+    diagonal = np.einsum("...ii->...i", r)
+    return np.asarray(q * (diagonal / np.abs(diagonal))[..., None, :])
 
 
 # --- matrices -------------------------------------------------------------------------------------------------------
 
 
 def _matrix_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
-    left, right = np.moveaxis(haar(z.reshape(len(z), 2, -1), model.size), 1, 0)
+    left, right = np.moveaxis(haar(z.reshape(-1, 2, model.size, model.size)), 1, 0)
     return np.asarray(np.einsum("pik,pk,pjk->pij", left, np.exp(log_sigma), right)).reshape(len(z), -1)
 
 
@@ -141,7 +142,7 @@ def _network_rows(lam: Floats, frames: Floats) -> Floats:
 
 
 def _network_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
-    frames = haar(z.reshape(len(z), int(model.depth) + 1, -1), model.size)
+    frames = haar(z.reshape(-1, int(model.depth) + 1, model.size, model.size))
     return _network_rows(np.exp(log_sigma / model.depth), frames)
 
 
@@ -191,11 +192,8 @@ def _read_network(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], 
 
 
 def _hermitian_from_levels(model: Any, x: Floats, z: Floats) -> Floats:
-    d = model.size
-    real, imaginary = np.moveaxis(z.reshape(len(z), 2, d, d), 1, 0)
-    q, r = np.linalg.qr(real + 1j * imaginary)
-    phases = np.einsum("pii->pi", r) / np.abs(np.einsum("pii->pi", r))
-    q = q * phases[:, None, :]
+    real, imaginary = np.moveaxis(z.reshape(-1, 2, model.size, model.size), 1, 0)
+    q = haar(real + 1j * imaginary)
     return _hermitian_rows(np.einsum("pik,pk,pjk->pij", q, x, q.conj()))
 
 

@@ -38,7 +38,7 @@ def _uniforms(run: Run, first_block: int, blocks: int, count: int) -> Floats:
 def start_rows(run: Run, given: Floats | None, first_block: int, blocks: int) -> Floats:
     """The initial states of the paths of `blocks` blocks from `first_block` on: (path, row)."""
     row = state_row(run)
-    if not row.whole:
+    if row.from_level is not None:
         return row.from_level(run.model, start_levels(run, given, first_block, blocks))
     if given is None:
         return matrices.random_rows(run, start_levels(run, None, first_block, blocks), first_block, blocks)

@@ -334,7 +334,7 @@ def test_random_frames_have_haars_law(state, paths_of):
         assert distance(frame[:, i, j], UNIFORM.cdf) < threshold
     raw = np.linalg.qr(np.random.default_rng(0).standard_normal((PATHS, 3, 3)))[0]
     assert distance(raw[:, 0, 0], UNIFORM.cdf) > threshold
-    assert distance(haar(np.random.default_rng(0).standard_normal((PATHS, 9)), 3)[:, 0, 0], UNIFORM.cdf) < threshold
+    assert distance(haar(np.random.default_rng(0).standard_normal((PATHS, 3, 3)))[:, 0, 0], UNIFORM.cdf) < threshold
 
 
 def test_random_unitary_frames_have_haars_law(paths_of):
@@ -385,7 +385,7 @@ def test_real_symmetric_matrices_and_whole_numbers_are_a_start():
 @pytest.mark.parametrize("depth", [1.0, 2.0, 4.0])
 def test_balanced_networks_are_a_start(scale, depth):
     N = int(depth)
-    gauge = haar(np.random.default_rng(3).standard_normal((9, N - 1, 9)), 3) if N > 1 else None
+    gauge = haar(np.random.default_rng(3).standard_normal((9, N - 1, 3, 3))) if N > 1 else None
     factors = geometry.balanced_over(scale**N * MANY, N, gauge=gauge)
     model = NETWORK.changed(depth=depth, beta=math.inf, kappa=0.0)
     for start in (factors, factors[0], factors[:1]):
@@ -396,7 +396,7 @@ def test_balanced_networks_are_a_start(scale, depth):
 
 def test_networks_of_equal_small_or_vanishing_singular_values_are_a_start():
     """Frames of a zero are free, and stay orthogonal; those of 1e-7 are known to 1e-16 of the largest."""
-    gauge = haar(np.random.default_rng(3).standard_normal((3, 9)), 3)
+    gauge = haar(np.random.default_rng(3).standard_normal((3, 3, 3)))
     for diagonal in ([1.0, 1.0, 1.0], [1e-28, 1e-28, 1e-28], [1.0, 1e-16, 1e-28], [1.0, 1.0, 0.0]):
         factors = geometry.gauge_transformed(geometry.balanced_over(np.diag(diagonal), 4), gauge)
         data = simulated(NETWORK.changed(depth=4.0), "network", start=factors, dt=1e-4, times=[0.0, 1e-3])
@@ -465,7 +465,7 @@ def test_as_many_paths_as_factors_are_ambiguous(refused):
 def test_matrices_that_entropy_repels_without_bound_are_refused(state, refused):
     """As where two singular values are 0: Σ' is not defined there."""
     two, one = np.diag([1.0, 0.0, 0.0]), np.diag([1.0, 1.0, 0.0])
-    turned = haar(np.random.default_rng(0).standard_normal(9), 3) @ two
+    turned = haar(np.random.default_rng(0).standard_normal((3, 3))) @ two
     for start in (np.zeros((3, 3)), two, turned, np.outer(W[0], W[1]), np.stack([W] * 8 + [two])):
         refused(lambda start=start: simulated(NETWORK, state, start=start), "singular values 0", "entropy")
         simulated(NETWORK.changed(depth=1.0), state, start=start)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from dlnmc_kernels.dispatch import explicit_step, normals_per_step, prepare, read_values, settle, slope
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, absolute, any_of, load, maximum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import MOST_SWEEPS, TINY, TOLERANCE, dot, make_unit, set_identity
-from dlnmc_kernels.ordering import keep_finite, sort
+from dlnmc_kernels.lanes import Lane, any_of, load, maximum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.linear_algebra import MOST_SWEEPS, TINY, TOLERANCE, dot, make_unit, rotation, set_identity
+from dlnmc_kernels.ordering import settle_rows, sort
 
 
 class Hermitian(NamedTuple):
@@ -46,31 +46,21 @@ def mix(a: Lane, b: Lane, c: Lane, s: Lane) -> tuple[Lane, Lane]:
 
 
 @device
-def rotate_rows(re: Lane, im: Lane, p: int, q: int, c: Lane, s: Lane, x: Lane, y: Lane, size: int) -> None:
-    """Rows p and q become c a_p − s w a_q and s a_p + c w a_q, with the phase w = x + iy."""
-    for k in range(size):
-        i, j = p * size + k, q * size + k
-        re_q, im_q = load(re, j) * x - load(im, j) * y, load(re, j) * y + load(im, j) * x
-        re_p, re_q = mix(load(re, i), re_q, c, s)
-        im_p, im_q = mix(load(im, i), im_q, c, s)
-        store(re, i, re_p)
-        store(re, j, re_q)
-        store(im, i, im_p)
-        store(im, j, im_q)
+def rotate_phased(a: Lane, i: int, j: int, stride: int, c: Lane, s: Lane, x: Lane, y: Lane, size: int) -> None:
+    """Two lines of `a`, from i and from j on, become c a_i − s w a_j and s a_i + c w a_j, with the phase w = x + iy.
 
-
-@device
-def rotate_columns(re: Lane, im: Lane, p: int, q: int, c: Lane, s: Lane, x: Lane, y: Lane, size: int) -> None:
-    """The same for columns, with the phase x − iy."""
-    for k in range(size):
-        i, j = k * size + p, k * size + q
-        re_q, im_q = load(re, j) * x + load(im, j) * y, load(im, j) * x - load(re, j) * y
-        re_p, re_q = mix(load(re, i), re_q, c, s)
-        im_p, im_q = mix(load(im, i), im_q, c, s)
-        store(re, i, re_p)
-        store(re, j, re_q)
-        store(im, i, im_p)
-        store(im, j, im_q)
+    They are rows with stride 1, columns with stride `size`.
+    """
+    n = size * size
+    for k in range(0, size * stride, stride):
+        re_j, im_j = load(a, j + k), load(a, n + j + k)
+        re_i, re_j, im_j = load(a, i + k), re_j * x - im_j * y, re_j * y + im_j * x
+        re_i, re_j = mix(re_i, re_j, c, s)
+        im_i, im_j = mix(load(a, n + i + k), im_j, c, s)
+        store(a, i + k, re_i)
+        store(a, j + k, re_j)
+        store(a, n + i + k, im_i)
+        store(a, n + j + k, im_j)
 
 
 @device
@@ -81,16 +71,15 @@ def diagonalise(a: Lane, u: Lane, size: int) -> int:
     of u. Returns the number of sweeps.
     """
     n = size * size
-    re, im, u_re, u_im = a[:n], a[n:], u[:n], u[n:]
     for sweep in range(MOST_SWEEPS):
         total = splat(0.0)
         for i in range(n):
-            total = total + (load(re, i) * load(re, i) + load(im, i) * load(im, i))
+            total = total + (load(a, i) * load(a, i) + load(a, n + i) * load(a, n + i))
         least = total * (TOLERANCE * TOLERANCE)
         rotated = False
         for p in range(size - 1):
             for q in range(p + 1, size):
-                x, y = load(re, p * size + q), load(im, p * size + q)
+                x, y = load(a, p * size + q), load(a, n + p * size + q)
                 squared = x * x + y * y
                 oblique = squared > least
                 if any_of(oblique):
@@ -98,16 +87,11 @@ def diagonalise(a: Lane, u: Lane, size: int) -> int:
                     modulus = sqrt(maximum(squared, splat(TINY)))
                     inverse = reciprocal(modulus)
                     x, y = select(oblique, x * inverse, splat(1.0)), select(oblique, y * inverse, splat(0.0))
-                    twice = select(oblique, modulus + modulus, splat(0.0))
-                    apart = load(re, q * size + q) - load(re, p * size + p)
-                    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
-                    t = twice * reciprocal(maximum(reach, splat(TINY)))
-                    t = select(apart < 0.0, -t, t)
-                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
-                    s = t * c
-                    rotate_rows(re, im, p, q, c, s, x, y, size)
-                    rotate_columns(re, im, p, q, c, s, x, y, size)
-                    rotate_rows(u_re, u_im, p, q, c, s, x, y, size)
+                    apart = load(a, q * size + q) - load(a, p * size + p)
+                    _, c, s = rotation(apart, modulus, oblique)
+                    rotate_phased(a, p * size, q * size, 1, c, s, x, y, size)
+                    rotate_phased(a, p, q, size, c, s, x, -y, size)
+                    rotate_phased(u, p * size, q * size, 1, c, s, x, y, size)
         if not rotated:
             return sweep + 1
     return MOST_SWEEPS
@@ -182,11 +166,7 @@ def _explicit_step(model: Hermitian, x: Lane, z: Lane, dt: float, proposal: Lane
                 store(proposal, n + i * d + j, load(proposal, n + i * d + j) + (p * s + q * r))
 
 
-@settle.register(Hermitian)
-def _settle(model: Hermitian, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
-    keep = keep_finite(proposal, tally, n)
-    for i in range(len(x)):
-        store(x, i, select(keep, load(proposal, i), load(x, i)))
+settle.register(Hermitian)(settle_rows)
 
 
 @read_values.register(Hermitian)

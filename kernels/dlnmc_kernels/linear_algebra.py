@@ -74,12 +74,29 @@ def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
 
 
 @device
-def rotate(a: Lane, p: int, q: int, c: Lane, s: Lane, size: int) -> None:
-    """Rows p and q of `a` become c a_p − s a_q and s a_p + c a_q."""
-    for k in range(size):
-        a_p, a_q = load(a, p * size + k), load(a, q * size + k)
-        store(a, p * size + k, c * a_p - s * a_q)
-        store(a, q * size + k, s * a_p + c * a_q)
+def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
+    """Tangent t, cosine and sine of the Jacobi rotation of a symmetric 2 × 2 matrix; none but in the paths `where`.
+
+    Its diagonal is `apart`, the second entry minus the first, and `shared` stands beside it; turned by it, rows and
+    columns to c a_p − s a_q and s a_p + c a_q, it is diagonal, by −t `shared` and t `shared`.
+    """
+    twice = select(where, shared + shared, splat(0.0))
+    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
+    t = copy_sign(twice, apart * shared) * reciprocal(maximum(reach, splat(TINY)))
+    c = select(where, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
+    return t, c, t * c
+
+
+@device
+def rotate(a: Lane, i: int, j: int, stride: int, c: Lane, s: Lane, size: int) -> None:
+    """Two lines of `a`, from i and from j on, become c a_i − s a_j and s a_i + c a_j.
+
+    They are rows with stride 1, columns with stride `size`.
+    """
+    for k in range(0, size * stride, stride):
+        a_i, a_j = load(a, i + k), load(a, j + k)
+        store(a, i + k, c * a_i - s * a_j)
+        store(a, j + k, s * a_i + c * a_j)
 
 
 @device
@@ -105,17 +122,12 @@ def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
                 oblique = (gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)) & ~settled
                 if any_of(oblique):
                     unsettled = unsettled | (oblique & (gamma * gamma > alpha * beta * (enough * enough)))
-                    twice = select(oblique, gamma + gamma, splat(0.0))
-                    apart = beta - alpha
-                    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
-                    t = copy_sign(twice, apart * gamma) * reciprocal(maximum(reach, splat(TINY)))
-                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
-                    s = t * c
+                    t, c, s = rotation(beta - alpha, gamma, oblique)
                     low, high = alpha - t * gamma, beta + t * gamma
-                    exchanged = oblique & (apart > 0.0)  # longer rows come first: fewer sweeps
+                    exchanged = oblique & (beta > alpha)  # longer rows come first: fewer sweeps
                     c, s = select(exchanged, s, c), select(exchanged, -c, s)
-                    rotate(a, p, q, c, s, size)
-                    rotate(u, p, q, c, s, size)
+                    rotate(a, p * size, q * size, 1, c, s, size)
+                    rotate(u, p * size, q * size, 1, c, s, size)
                     store(norms, p, select(exchanged, high, low))
                     store(norms, q, select(exchanged, low, high))
         if not any_of(unsettled):
@@ -207,15 +219,6 @@ def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> 
 
 
 @device
-def rotate_columns(a: Lane, p: int, q: int, c: Lane, s: Lane, size: int) -> None:
-    """Columns p and q of `a` become c a_p − s a_q and s a_p + c a_q."""
-    for k in range(size):
-        a_p, a_q = load(a, k * size + p), load(a, k * size + q)
-        store(a, k * size + p, c * a_p - s * a_q)
-        store(a, k * size + q, s * a_p + c * a_q)
-
-
-@device
 def diagonalise(a: Lane, r: Lane, size: int) -> int:
     """Rotate rows and columns of a symmetric `a` until it is diagonal, and the rows of `r` along (Jacobi 1846).
 
@@ -233,15 +236,11 @@ def diagonalise(a: Lane, r: Lane, size: int) -> int:
                 oblique = shared * shared > least
                 if any_of(oblique):
                     rotated = True
-                    twice = select(oblique, shared + shared, splat(0.0))
                     apart = load(a, q * size + q) - load(a, p * size + p)
-                    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
-                    t = copy_sign(twice, apart * shared) * reciprocal(maximum(reach, splat(TINY)))
-                    c = select(oblique, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
-                    s = t * c
-                    rotate(a, p, q, c, s, size)
-                    rotate_columns(a, p, q, c, s, size)
-                    rotate(r, p, q, c, s, size)
+                    _, c, s = rotation(apart, shared, oblique)
+                    rotate(a, p * size, q * size, 1, c, s, size)
+                    rotate(a, p, q, size, c, s, size)
+                    rotate(r, p * size, q * size, 1, c, s, size)
         if not rotated:
             return sweep + 1
     return MOST_SWEEPS

@@ -18,7 +18,7 @@ from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, maximum, minimum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import TOLERANCE, decompose, product, set_identity, transpose
-from dlnmc_kernels.ordering import keep_finite, sort
+from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
@@ -113,11 +113,7 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
         store(proposal, i, load(proposal, i) + load(x, i))
 
 
-@settle.register(Matrix)
-def _settle(model: Matrix, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
-    keep = keep_finite(proposal, tally, n)
-    for i in range(len(x)):
-        store(x, i, select(keep, load(proposal, i), load(x, i)))
+settle.register(Matrix)(settle_rows)
 
 
 @read_values.register(Matrix)

@@ -20,7 +20,7 @@ from dlnmc_kernels.elementary import power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, orthonormalise, product, set_identity, transpose
-from dlnmc_kernels.ordering import keep_finite, sort
+from dlnmc_kernels.ordering import settle_rows, sort
 
 TINY = 1e-140
 LARGEST_ANGLE = 16.0  # of all rotations of a frame in a step: reached only where two λ are small beside a step
@@ -188,20 +188,16 @@ def rotations(model: Network, omega: Lane, O: Lane) -> None:
 
 
 @device
-def deviation(model: Network, lam: Lane, S: Lane, O: Lane, B: Lane, spare: Lane, turned: Lane) -> None:
+def deviation(model: Network, lam: Lane, S: Lane, O: Lane, B: Lane, spare: Lane) -> None:
     """O_p S O_{p−1}ᵀ − Λ − B_p, in the place of B_p."""
     d = model.width
     for p in range(model.depth):
         b = matrix_at(B, p, d)
         product(matrix_at(O, p, d), S, d, spare)
         if p > 0:
-            transpose(matrix_at(O, p - 1, d), d, turned)
             for i in range(d):
                 for j in range(d):
-                    total = splat(0.0)
-                    for k in range(d):
-                        total = total + load(spare, i * d + k) * load(turned, k * d + j)
-                    store(b, i * d + j, total - load(b, i * d + j))
+                    store(b, i * d + j, dot(spare, i, matrix_at(O, p - 1, d), j, d) - load(b, i * d + j))
         else:
             for i in range(d * d):
                 store(b, i, load(spare, i) - load(b, i))
@@ -238,7 +234,7 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
             store(S, i * d + j, load(lam, i) if i == j else splat(0.0))
     resolve(model, lam, B, 1.0, omega, S, column)
     rotations(model, omega, O)
-    deviation(model, lam, S, O, B, spare, turned)
+    deviation(model, lam, S, O, B, spare)
     resolve(model, lam, B, -1.0, omega, S, column)
     rotations(model, omega, O)
     set_identity(r, d)
@@ -263,11 +259,7 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
                 store(proposal, i, load(proposal, i) * flip)
 
 
-@settle.register(Network)
-def _settle(model: Network, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
-    keep = keep_finite(proposal, tally, n)
-    for i in range(len(x)):
-        store(x, i, select(keep, load(proposal, i), load(x, i)))
+settle.register(Network)(settle_rows)
 
 
 @read_values.register(Network)

@@ -54,6 +54,13 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
     store(tally, TAMED, load(tally, TAMED) + tamed)
 
 
+def settle_rows(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
+    """`settle` for states whose rows are no components: they have no order, and nothing to count."""
+    keep = keep_finite(proposal, tally, n)
+    for i in range(len(x)):
+        store(x, i, select(keep, load(proposal, i), load(x, i)))
+
+
 @device
 def exchange(rows: Lane, i: int, where: Any) -> None:
     """Let rows i and i + 1 change places in the paths `where`."""
