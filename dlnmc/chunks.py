@@ -14,7 +14,7 @@ from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.defaults import equilibrium_radius
 from dlnmc.engine import SCHEMES, compiled_arguments, kernel_time, noise_key, scale, state_row
 from dlnmc.errors import InvalidValue
-from dlnmc.matrices import FORMS
+from dlnmc.matrices import form_of
 from dlnmc.models import DysonBrownianMotion
 from dlnmc.observables import Observable
 from dlnmc.starts import start_rows
@@ -128,7 +128,7 @@ def histogram_range(member: Member) -> tuple[float, float]:
     radius = equilibrium_radius(model) * (1.0 + 1.5 * model.size ** (-2.0 / 3.0))
     if isinstance(run, Simulation):
         if member.given is not None:
-            whole = FORMS[str(run.state)].reach if state_row(run).whole else None
+            whole = form_of(run).reach if state_row(run).whole else None
             largest = float(np.max(np.abs(member.given))) if whole is None else whole(model, member.given)
             radius = max(radius, 1.05 * largest / scale(model))
         if model.energy.kind == "none":

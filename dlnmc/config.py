@@ -13,7 +13,7 @@ from dlnmc.models import Model
 
 Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "hmc"]
 State = Literal["singular_values", "matrix", "network", "eigenvalues", "hermitian"]
-Coordinates = Literal["lambda", "sigma", "log", "matrix", "network", "eigenvalues", "hermitian"]
+Coordinates = Literal["lambda", "sigma", "log", "frames", "balanced", "eigenvalues", "hermitian"]
 STARTS = ("random", "law", "zero", "given")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

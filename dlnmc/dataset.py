@@ -110,7 +110,7 @@ def _whole(member: Member, arrays: Arrays, dim: str) -> dict[str, Any]:
     run = member.run
     if not state_row(run).whole:
         return {}
-    form = matrices.FORMS[str(run.state)]
+    form = matrices.form_of(run)
     found = form.read(run.model, _without_failed(arrays["states"], arrays["tally"]))
     sizes: dict[str, int] = {}
     for dims, values, _ in found.values():

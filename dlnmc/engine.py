@@ -105,18 +105,17 @@ STATES = (
     StateRow(
         DeepLinearNetwork,
         "matrix",
-        "matrix",
+        "frames",
         lambda m: True,
         False,
-        lambda m: matrix.Matrix(m.width, 1.0 / m.depth, m.beta, m.kappa, _energy(m)),
+        lambda m: matrix.Matrix(m.width, float(m.depth), m.beta, m.kappa, _energy(m)),
         None,
-        _squares(1),
-        _squares(1),
+        lambda m: 2 * m.width**2 + m.width,
     ),
     StateRow(
         DeepLinearNetwork,
         "network",
-        "network",
+        "balanced",
         lambda m: m.depth == math.floor(min(m.depth, MOST_FACTORS)),
         False,
         lambda m: network.Network(m.width, int(m.depth), m.beta, m.kappa, _energy(m)),
@@ -170,14 +169,14 @@ SCHEMES = {
 def state_row(run: Run) -> StateRow:
     """The row that serves a run; an InvalidValue names the combinations that exist."""
     rows = [row for row in STATES if isinstance(run.model, row.model) and row.serves(run.model)]
-    for row in rows:
-        if run.state in (None, row.state) and run.coordinates in (None, row.coordinates):
-            return row
+    asked = [row for row in rows if run.state in (None, row.state) and run.coordinates in (None, row.coordinates)]
+    if asked:
+        return next((row for row in asked if run.scheme is not None and fits(row, run.scheme)), asked[0])
     known = ", ".join(f"state {row.state!r} with coordinates {row.coordinates!r}" for row in rows)
     model, why = type(run.model).__name__, ""
     if isinstance(run.model, DeepLinearNetwork):
         model += f" of depth {run.model.depth:g}"
-        if "network" in (run.state, run.coordinates) and not any(row.state == "network" for row in rows):
+        if run.state == "network" and not any(row.state == "network" for row in rows):
             why = f"; a network has a whole number of factors, at most {MOST_FACTORS}"
     if not run.model.energy.invariant:
         model += f" and energy {run.model.energy.kind!r}, which needs whole matrices,"

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from dlnmc import geometry
 from dlnmc.config import Run
-from dlnmc.engine import noise_key
+from dlnmc.engine import noise_key, state_row
 from dlnmc.errors import InvalidValue
+from dlnmc.models import DeepLinearNetwork
 from dlnmc_kernels.driver import normals
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.philox import START
 
 Floats = NDArray[np.float64]
+
+Variables = dict[str, tuple[tuple[str, ...], Floats, str]]  # by name: dimensions, values, meaning
 
 FRAMES = 1  # the step of the stream of starts that random frames are drawn from; 0 is for levels
 VANISHING = 2.0**-52  # a singular value that is smaller than this times width and largest is 0 to rounding
@@ -30,12 +33,18 @@ class Form(NamedTuple):
     from_given: Callable[[Any, Any], Floats]  # model, what a user gave -> rows (1 or path, row)
     shapes: Callable[[Any], str]  # of what a user may give, in words
     reach: Callable[[Any, Floats], float]  # model, rows -> no singular value, or |eigenvalue|, is larger
-    read: Callable[[Any, Floats], dict[str, tuple[tuple[str, ...], Floats, str]]]  # model, rows -> variables
+    values: Callable[[Any, Floats], Floats] | None  # model, rows -> what no two may be 0 of, where entropy repels them
+    read: Callable[[Any, Floats], Variables]  # model, rows -> variables
+
+
+def form_of(run: Run) -> Form:
+    """The form of a run's states."""
+    return FORMS[state_row(run).coordinates]
 
 
 def random_rows(run: Run, levels: Floats, first_block: int, blocks: int) -> Floats:
     """States of the given levels, and frames of Haar's law that are independent of them, by path: (path, row)."""
-    model, form = run.model, FORMS[str(run.state)]
+    model, form = run.model, form_of(run)
     count = form.normals(model)
     z = np.empty((blocks, count + count % 2, WIDTH))
     normals(noise_key(run.seed), START, first_block, FRAMES, z)
@@ -51,7 +60,7 @@ def rows_over(values: Any, run: Run) -> Floats:
         raise InvalidValue(f"start is a result of the shape {levels.shape}: it must have {shape}, (path, component)")
     if not np.all(np.isfinite(levels)):
         raise InvalidValue("start is a result with paths that failed: values must be finite")
-    if run.state != "hermitian":
+    if isinstance(run.model, DeepLinearNetwork):
         with np.errstate(divide="ignore"):
             levels = np.log(levels)
     blocks = -(-run.paths // WIDTH)
@@ -62,11 +71,11 @@ def rows_over(values: Any, run: Run) -> Floats:
 def _checked(rows: Floats, run: Run) -> Floats:
     """The rows, if their singular values are none that a path cannot start from."""
     model: Any = run.model
-    if run.state == "hermitian" or model.depth == 1.0 or not math.isfinite(model.beta):
+    values = form_of(run).values
+    if values is None or model.depth == 1.0 or not math.isfinite(model.beta):
         return rows
-    size = model.size
-    roots = rows[:, -size:] if run.state == "network" else np.linalg.svd(rows.reshape(-1, size, size), compute_uv=False)
-    zeros = int(np.max(np.sum(roots <= VANISHING * size * np.max(roots, axis=1, keepdims=True), axis=1)))
+    own = values(model, rows)
+    zeros = int(np.max(np.sum(own <= VANISHING * model.size * np.max(own, axis=1, keepdims=True), axis=1)))
     if zeros > 0 and math.isinf(model.depth):
         raise InvalidValue("start contains a singular matrix: at infinite depth singular values must be > 0")
     if zeros > 1:
@@ -79,17 +88,17 @@ def _checked(rows: Floats, run: Run) -> Floats:
 
 def checked_rows(values: Any, run: Run) -> Floats:
     """Given matrices as rows, (1, row) or (path, row); InvalidValue if they are none."""
-    form = FORMS[str(run.state)]
+    form, row = form_of(run), state_row(run)
     try:
         array = np.array(values)
-        if array.dtype.kind not in ("iufc" if run.state == "hermitian" else "iuf"):
+        if array.dtype.kind not in ("iufc" if row.state == "hermitian" else "iuf"):
             raise ValueError(f"an array of {array.dtype}")
     except (TypeError, ValueError) as error:
         raise InvalidValue(" ".join(f"start: it must be {form.shapes(run.model)}, not {error}".split())) from None
     if not np.all(np.isfinite(array)):
         raise InvalidValue(f"start contains {array[~np.isfinite(array)][0].item()!r}: values must be finite")
     d = run.model.size
-    N = int(getattr(run.model, "depth", 0)) if run.state == "network" else 0
+    N = int(getattr(run.model, "depth", 0)) if row.state == "network" else 0
     factors = N > 0 and array.ndim in (3, 4) and array.shape[-3] == N
     many = array.shape[: array.ndim - (3 if factors else 2)]
     if array.ndim < 2 or array.shape[-2:] != (d, d) or many not in ((), (1,), (run.paths,)):
@@ -112,7 +121,7 @@ def haar(z: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(q * (diagonal / np.abs(diagonal))[..., None, :])
 
 
-# --- matrices -------------------------------------------------------------------------------------------------------
+# --- matrices, by their entries -------------------------------------------------------------------------------------
 
 
 def _matrix_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
@@ -128,36 +137,76 @@ def _frobenius(model: Any, rows: Floats) -> float:
     return float(np.sqrt(np.max(np.sum(rows**2, axis=-1))))
 
 
-def _read_matrix(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
+def _singular_values(model: Any, rows: Floats) -> Floats:
+    return np.asarray(np.linalg.svd(rows.reshape(-1, model.size, model.size), compute_uv=False), dtype=np.float64)
+
+
+def _read_matrix(model: Any, rows: Floats) -> Variables:
     d = model.size
     return {"matrix": (("row", "column"), rows.reshape(*rows.shape[:-1], d, d), "the matrix W")}
 
 
-# --- balanced networks ----------------------------------------------------------------------------------------------
+# --- matrices and balanced networks, by frames f_p = Q_pᵀ and levels, λ or log σ at infinite depth ------------------
 
 
-def _network_rows(lam: Floats, frames: Floats) -> Floats:
-    """Rows from λ (path, d) and frames (path, p, d, d), whose rows are the columns of Q_p."""
-    return np.concatenate([frames.reshape(len(frames), -1), lam], axis=1)
+def _level(model: Any, log_sigma: Floats) -> Floats:
+    return log_sigma if math.isinf(model.depth) else np.asarray(np.exp(log_sigma / model.depth))
 
 
-def _network_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
-    frames = haar(z.reshape(-1, int(model.depth) + 1, model.size, model.size))
-    return _network_rows(np.exp(log_sigma / model.depth), frames)
+def _sigma(model: Any, level: Floats) -> Floats:
+    return np.asarray(np.exp(level) if math.isinf(model.depth) else level**model.depth)
 
 
-def _network_from_given(model: Any, array: Floats) -> Floats:
+def _framed(level: Floats, frames: Floats) -> Floats:
+    """Rows from levels (path, d) and frames (path, p, d, d)."""
+    return np.concatenate([frames.reshape(len(frames), -1), level], axis=1)
+
+
+def _framed_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
+    return _framed(_level(model, log_sigma), haar(z.reshape(len(z), -1, model.size, model.size)))
+
+
+def _framed_from_matrix(model: Any, W: Floats, inner: int) -> Floats:
+    """Rows with so many frames between the first and the last, all of them the first."""
+    left, sigma, right = np.linalg.svd(W.astype(np.float64).reshape(-1, model.size, model.size))
+    sigma[sigma <= VANISHING * model.size * sigma[:, :1]] = 0.0
+    frames = np.concatenate([np.repeat(right[:, None], 1 + inner, axis=1), np.swapaxes(left, 1, 2)[:, None]], axis=1)
+    with np.errstate(divide="ignore"):
+        return _framed(_level(model, np.log(sigma)), frames)
+
+
+def _parts(model: Any, rows: Floats) -> tuple[Floats, Floats, Floats]:
+    """Frames (…, p, d, d), levels (…, d), and W (…, d, d)."""
+    d = model.size
+    frames, level = rows[..., :-d].reshape(*rows.shape[:-1], -1, d, d), rows[..., -d:]
+    return (
+        frames,
+        level,
+        np.swapaxes(frames[..., -1, :, :], -1, -2) * _sigma(model, level)[..., None, :] @ frames[..., 0, :, :],
+    )
+
+
+def _levels(model: Any, rows: Floats) -> Floats:
+    level = rows[:, -model.size :]
+    return np.isfinite(level).astype(np.float64) if math.isinf(model.depth) else level
+
+
+def _framed_reach(model: Any, rows: Floats) -> float:
+    return float(np.max(_sigma(model, rows[:, -model.size :])))
+
+
+def _read_framed(model: Any, rows: Floats) -> Variables:
+    return {"matrix": (("row", "column"), _parts(model, rows)[2], "the matrix W")}
+
+
+def _balanced_from_given(model: Any, array: Floats) -> Floats:
     N, d = int(model.depth), model.size
-    array = array.astype(np.float64)
     if array.ndim in (3, 4) and array.shape[-3] == N:
-        return _network_from_factors(array.reshape(-1, N, d, d))
-    left, sigma, right = np.linalg.svd(array.reshape(-1, d, d))
-    sigma[sigma <= VANISHING * d * sigma[:, :1]] = 0.0
-    middle = np.repeat(right[:, None], N, axis=1)
-    return _network_rows(sigma ** (1.0 / N), np.concatenate([middle, np.swapaxes(left, 1, 2)[:, None]], axis=1))
+        return _balanced_from_factors(array.astype(np.float64).reshape(-1, N, d, d))
+    return _framed_from_matrix(model, array, N - 1)
 
 
-def _network_from_factors(factors: Floats) -> Floats:
+def _balanced_from_factors(factors: Floats) -> Floats:
     imbalance = geometry.imbalance(factors)
     if np.any(imbalance > BALANCED):
         raise InvalidValue(
@@ -169,19 +218,12 @@ def _network_from_factors(factors: Floats) -> Floats:
     for p in range(1, factors.shape[1]):  # of columns that are orthogonal, the largest first; zero leaves one free
         q, r = np.linalg.qr(factors[:, p] @ frames[-1])
         frames.append(q * np.where(np.einsum("pii->pi", r) < 0.0, -1.0, 1.0)[:, None, :])
-    return _network_rows(lam, np.swapaxes(np.stack(frames, axis=1), -1, -2))
+    return _framed(lam, np.swapaxes(np.stack(frames, axis=1), -1, -2))
 
 
-def _network_reach(model: Any, rows: Floats) -> float:
-    return float(np.max(rows[:, -model.size :])) ** int(model.depth)
-
-
-def _read_network(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
-    N, d = int(model.depth), model.size
-    frames = rows[..., : (N + 1) * d * d].reshape(*rows.shape[:-1], N + 1, d, d)
-    lam = rows[..., None, None, (N + 1) * d * d :]
-    factors = np.swapaxes(frames[..., 1:, :, :], -1, -2) * lam @ frames[..., :-1, :, :]
-    W = np.swapaxes(frames[..., N, :, :], -1, -2) * (lam[..., 0, :, :] ** N) @ frames[..., 0, :, :]
+def _read_balanced(model: Any, rows: Floats) -> Variables:
+    frames, lam, W = _parts(model, rows)
+    factors = np.swapaxes(frames[..., 1:, :, :], -1, -2) * lam[..., None, None, :] @ frames[..., :-1, :, :]
     return {
         "matrix": (("row", "column"), W, "the end-to-end matrix W"),
         "network": (("factor", "row", "column"), factors, "the factors W_1 … W_N"),
@@ -210,30 +252,41 @@ def _hermitian_from_given(model: Any, array: NDArray[Any]) -> Floats:
     return _hermitian_rows(M)
 
 
-def _read_hermitian(model: Any, rows: Floats) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
+def _read_hermitian(model: Any, rows: Floats) -> Variables:
     d = model.size
     parts = rows.reshape(*rows.shape[:-1], 2, d, d)
     return {"matrix": (("part", "row", "column"), parts, "the matrix M: real part, imaginary part")}
 
 
-FORMS = {
+FORMS = {  # by coordinates
     "matrix": Form(
         _matrix_from_levels,
         lambda model: 2 * model.size**2,
         _matrix_from_given,
         lambda model: f"({model.size}, {model.size}) matrices",
         _frobenius,
+        _singular_values,
         _read_matrix,
     ),
-    "network": Form(
-        _network_from_levels,
+    "frames": Form(
+        _framed_from_levels,
+        lambda model: 2 * model.size**2,
+        lambda model, array: _framed_from_matrix(model, array, 0),
+        lambda model: f"({model.size}, {model.size}) matrices",
+        _framed_reach,
+        _levels,
+        _read_framed,
+    ),
+    "balanced": Form(
+        _framed_from_levels,
         lambda model: (int(model.depth) + 1) * model.size**2,
-        _network_from_given,
+        _balanced_from_given,
         lambda model: (
             f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
         ),
-        _network_reach,
-        _read_network,
+        _framed_reach,
+        _levels,
+        _read_balanced,
     ),
     "hermitian": Form(
         _hermitian_from_levels,
@@ -241,6 +294,7 @@ FORMS = {
         _hermitian_from_given,
         lambda model: f"({model.size}, {model.size}) Hermitian matrices",
         _frobenius,
+        None,
         _read_hermitian,
     ),
 }

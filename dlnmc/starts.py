@@ -151,7 +151,7 @@ def checked_array(values: Any, run: Run) -> Floats:
     Those of whole matrices come as rows, (1, row) or (path, row).
     """
     if state_row(run).whole:
-        return matrices.checked_rows(values, run.changed(state=state_row(run).state))
+        return matrices.checked_rows(values, run)
     try:
         array = np.array(values)
         if array.dtype.kind not in "iuf":
@@ -180,7 +180,7 @@ def checked_array(values: Any, run: Run) -> Floats:
 def continued_array(values: Floats, run: Run) -> Floats:
     """The same for what a result holds: whole matrices of which it has the values only get random frames."""
     if state_row(run).whole and values.ndim == 2:
-        return matrices.rows_over(values, run.changed(state=state_row(run).state))
+        return matrices.rows_over(values, run)
     return checked_array(values, run)
 
 

@@ -10,6 +10,7 @@ TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
 MOST_SWEEPS = 40  # a matrix of 64 rows takes ten
 TINY = 1e-290  # keeps reciprocals finite
 LARGE = 2.0**100  # what a matrix is multiplied by, so that products of its rows do not underflow
+LARGEST_ANGLE = 16.0  # of all rotations of a frame in a step: reached only where two levels are small beside a step
 NONE = 1e-130  # a squared length, so multiplied, that counts as none: one of a row of 1e-95
 
 
@@ -257,3 +258,23 @@ def orthonormalise(a: Lane, size: int) -> None:
         inverse = reciprocal(sqrt(maximum(dot(a, k, a, k, size), splat(TINY))))
         for j in range(size):
             store(a, k * size + j, load(a, k * size + j) * inverse)
+
+
+@device
+def exponential(omega: Lane, size: int, out: Lane) -> None:
+    """An orthogonal matrix that is e^ω but for terms of third order, for an antisymmetric ω.
+
+    Angles that are large are made smaller, all alike: of much larger ones the rows would be too nearly parallel.
+    """
+    product(omega, omega, size, out)
+    squared = splat(0.0)
+    for i in range(size * size):
+        squared = squared + load(omega, i) * load(omega, i)
+    most = splat(LARGEST_ANGLE)
+    scale = most * reciprocal(maximum(sqrt(squared), most))
+    for i in range(size):
+        for j in range(size):
+            n = i * size + j
+            o_ij = load(out, n) * (scale * scale * 0.5) + load(omega, n) * scale
+            store(out, n, o_ij + (1.0 if i == j else 0.0))
+    orthonormalise(out, size)

@@ -1,36 +1,52 @@
 """The Riemannian Langevin equation on whole matrices, Menon (12.12) with Theorem 18.
 
-With the singular value decomposition W = uᵀ diag(σ) v, x = σ^{2/N} and y = σ², in the frame of u and v,
+With the singular value decomposition W = uᵀ diag(σ) v, λ = σ^{1/N}, in the frame of u and v,
 
     u dW vᵀ = [ −a ∘ (u E'(W) vᵀ) + diag(Σ' + κ Σ'')/β ] dt + √(2κ/β) √a ∘ (u dB vᵀ),
-    a_kl = (y_k − y_l)/(x_k − x_l),   a_kk = N σ_k^{2−2/N},
-    Σ'_k = N σ_k^{1−2/N} Σ_l x_k ∂_{x_k} log a_kl / N,   Σ''_k = (N−1) σ_k^{1−2/N}.
+    a_kl = (σ_k² − σ_l²)/(λ_k² − λ_l²),   a_kk = N λ_k^{2N−2},
+    Σ'_k = N λ_k^{N−1} ∂S/∂λ_k / N,   S = ½ Σ_{k<l} log a_kl,   Σ''_k = (N−1) λ_k^{N−2},
 
-At infinite depth time is divided by 1/N: a_kl = (y_k − y_l)/(log y_k − log y_l), a_kk = y_k, Σ'' = Σ. All of it is
-smooth through equal singular values, and A^{1/2}(dB) = uᵀ(√a ∘ (u dB vᵀ))v does not depend on the choice of u and v.
+and at infinite depth, with time divided by 1/N (14.6), λ^N is replaced by e^z, z = log σ.
+
+Steps of W itself come too rarely near det W = 0, where a singular value λ^N hardly moves while λ does. So a state is
+u, v and the level λ (or z), and a step moves it to
+
+    W' = uᵀ R (Λ + m)^N R v,   m symmetric, R = e^ω orthogonal,
+
+where the symmetric part of u dW vᵀ makes m and the antisymmetric one ω: with f = λ^N, f_kl = (σ_k − σ_l)/(λ_k − λ_l),
+the divided difference, and s = λ_k + λ_l (2 at infinite depth),
+
+    u dW vᵀ = f_kl m_kl + (σ_k + σ_l) ω_kl,   a_kl = f_kl (σ_k + σ_l)/s ,
+
+all of it smooth where singular values meet. By Itô's formula m_kk has the drift of λ_k but for the repulsion, which the
+eigenvalues of Λ + m have by themselves, and Σ'' is that of f:
+
+    −λ_k^{N−1} (u E' vᵀ)_kk + (1/(βN)) ∂S/∂λ_k + (κ/β) Σ_l (1 − 2 h_kl)/s ,   h_kl = λ_k ∂ log f_kl/∂λ_k / N .
+
+Eigenvalues of Λ + m may be negative: λ is their modulus. det W changes sign with them at odd N, as it does for networks
+(the product of N factors), never at even N, and at depths between it is let change too.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import explicit_step, prepare, pull, read_values, settle
+from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_values, settle
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, load, maximum, minimum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import TOLERANCE, decompose, product, set_identity, transpose
+from dlnmc_kernels.lanes import Lane, absolute, load, maximum, minimum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.linear_algebra import diagonalise, dot, exponential, make_unit, product, set_identity, transpose
 from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
-WHOLE = 24.0  # up to this depth a_kl is a sum of products
-ENOUGH = 1e-4  # of cosines in a frame: what is left is about their squares, more only where singular values meet
+WHOLE = 24.0  # up to this depth divided differences are sums of products
 
 
 class Matrix(NamedTuple):
-    """Parameters of (12.12); the inverse depth 0 is infinite depth."""
+    """Parameters of (12.12); the depth may be infinite."""
 
     width: int
-    inverse_depth: float
+    depth: float
     beta: float
     kappa: float
     energy: Any
@@ -48,9 +64,9 @@ def decay(u: Lane) -> Lane:
 
 
 @device
-def pair(inverse_depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
-    """a_kl, and x_k ∂_{x_k} log a_kl / N; at infinite depth x is y."""
-    depth = 1.0 / inverse_depth if inverse_depth > 0.0 else math.inf
+def pair(depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
+    """The divided difference a of x^N, and x_k ∂_{x_k} log a / N; at infinite depth x is x^N, and a that of its log."""
+    inverse_depth = 1.0 / depth
     if depth <= WHOLE and depth == math.floor(depth):
         a, slope, last = splat(1.0), splat(0.0), splat(1.0)
         for _ in range(int(depth) - 1):
@@ -60,57 +76,116 @@ def pair(inverse_depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
         return a, slope * x_k * reciprocal(maximum(a, splat(TINY))) * inverse_depth
     larger, smaller = maximum(maximum(x_k, x_l), splat(TINY)), maximum(minimum(x_k, x_l), splat(TINY))
     u = log(larger) - log(smaller)
-    share = smaller_share(inverse_depth, u if inverse_depth == 0.0 else u * depth)
+    share = smaller_share(inverse_depth, u if math.isinf(depth) else u * depth)
     share = select(x_k < x_l, share, (1.0 - inverse_depth) - share)
-    if inverse_depth == 0.0:
+    if math.isinf(depth):
         return larger * decay(u), share
     return power(larger, depth - 1.0) * decay(u * depth) * reciprocal(decay(u)) * depth, share
 
 
-@prepare.register(Matrix)
-def _prepare(model: Matrix, x: Lane, memory: Lane) -> None:
-    set_identity(memory, model.width)
+@normals_per_step.register(Matrix)
+def _normals_per_step(model: Matrix, size: int) -> int:
+    return model.width * model.width
+
+
+@device
+def sigma_of(model: Matrix, level: Lane) -> Lane:
+    """The singular value of a level, λ or log σ."""
+    return exp(level) if math.isinf(model.depth) else power(level, model.depth)
+
+
+@device
+def tangent(
+    model: Matrix, level: Lane, sigma: Lane, z: Lane, G: Lane, dt: float, m: Lane, omega: Lane, shift: Lane
+) -> None:
+    """Λ + m and ω for the noise z and the force G, both in the frame."""
+    d, depth, deepest = model.width, model.depth, math.isinf(model.depth)
+    inverse_depth = 1.0 / depth
+    noise = math.sqrt(2.0 * model.kappa * dt / model.beta)
+    least = max(smallest_gap(1.0 if deepest else depth, model.beta, model.kappa, dt), TINY)
+    entropy, repulsion = dt / model.beta, model.kappa * dt / model.beta
+    for k in range(d):
+        store(shift, k, splat(0.0))
+        store(omega, k * d + k, splat(0.0))
+    for k in range(d):
+        lam_k, sigma_k = load(level, k), load(sigma, k)
+        for l in range(k):
+            i, j = k * d + l, l * d + k
+            lam_l, sigma_l = load(level, l), load(sigma, l)
+            if deepest:
+                f, h = pair(depth, sigma_k, sigma_l)
+                s, own = splat(2.0), splat(0.5)
+                to_level_k, to_level_l = splat(1.0), splat(1.0)
+            else:
+                f, h = pair(depth, lam_k, lam_l)
+                s = maximum(lam_k + lam_l, splat(least))
+                own = lam_k * reciprocal(s)
+                to_level_k = reciprocal(maximum(lam_k, splat(least)))
+                to_level_l = reciprocal(maximum(lam_l, splat(least)))
+            one_over_s, total = reciprocal(s), maximum(sigma_k + sigma_l, splat(TINY))
+            f = maximum(f, splat(TINY))
+            q = sqrt(total * reciprocal(f * s))
+            symmetric, odd = (load(G, i) + load(G, j)) * 0.5, (load(G, i) - load(G, j)) * 0.5
+            m_kl = (load(z, i) + load(z, j)) * q * (0.5 * noise) - symmetric * total * one_over_s * dt
+            omega_kl = (load(z, i) - load(z, j)) * reciprocal(q) * one_over_s * (0.5 * noise)
+            omega_kl = omega_kl - odd * f * one_over_s * dt
+            store(m, i, m_kl)
+            store(m, j, m_kl)
+            store(omega, i, omega_kl)
+            store(omega, j, -omega_kl)
+            h_l = (1.0 - inverse_depth) - h
+            share = (h + sigma_k * reciprocal(total) - own * inverse_depth) * 0.5
+            share_l = (1.0 - inverse_depth) - share
+            apart = one_over_s * repulsion
+            store(shift, k, load(shift, k) + share * to_level_k * entropy + (1.0 - h * 2.0) * apart)
+            store(shift, l, load(shift, l) + share_l * to_level_l * entropy + (1.0 - h_l * 2.0) * apart)
+    for k in range(d):
+        i = k * d + k
+        force = load(sigma, k)
+        if not deepest:
+            force = power(load(level, k), depth - 1.0)
+        own_noise = load(z, i) * (noise if deepest else noise * math.sqrt(inverse_depth))
+        store(m, i, load(level, k) + load(shift, k) + own_noise - force * load(G, i) * dt)
 
 
 @explicit_step.register(Matrix)
 def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, work: Lane) -> None:
-    d, inverse_depth = model.width, model.inverse_depth
-    u, v, frame, noise, spare = memory[: d * d], work[0], work[1], work[2], work[3]
-    sigma, x_of = work[4][:d], work[5][:d]
-    decompose(x, u, v, sigma, x_of, ENOUGH)
-    drift_scale, noise_scale = -dt, math.sqrt(2.0 * model.kappa * dt / model.beta)
+    d = model.width
+    n = d * d
+    v, u, level = x[:n], x[n : 2 * n], x[2 * n :]
+    sigma, shift = work[0][:d], work[1][:d]
+    W, G, m, omega, R, r, spare, turned = work[2], work[3], work[4], work[5], work[6], work[7], work[8], work[9]
+    for k in range(d):
+        store(sigma, k, sigma_of(model, load(level, k)))
+        for j in range(d):
+            store(spare, k * d + j, load(sigma, k) * load(v, k * d + j))
+    transpose(u, d, turned)
+    product(turned, spare, d, W)
+    pull(model.energy, W, u, v, sigma, G, spare, turned)
     product(u, z, d, spare)
-    transpose(v, d, frame)
-    product(spare, frame, d, noise)
-    pull(model.energy, x, u, v, sigma, frame, work[6], work[7])
-    share = work[6]
-    exponent = 2.0 if inverse_depth == 0.0 else 2.0 * inverse_depth
+    transpose(v, d, turned)
+    product(spare, turned, d, W)
+    tangent(model, level, sigma, W, G, dt, m, omega, shift)
+    exponential(omega, d, R)
+    set_identity(r, d)
+    diagonalise(m, r, d)
+    product(r, R, d, spare)
+    product(spare, v, d, proposal[:n])
+    transpose(R, d, turned)
+    product(r, turned, d, spare)
+    product(spare, u, d, proposal[n : 2 * n])
+    crosses = model.depth % 2.0 != 0.0
     for k in range(d):
-        store(x_of, k, power(load(sigma, k), exponent))
-        store(share, k, splat(0.0))
-    for k in range(d):
-        for l in range(k):
-            a, of_k = pair(inverse_depth, load(x_of, k), load(x_of, l))
-            root = sqrt(a) * noise_scale
-            for i in (k * d + l, l * d + k):
-                store(frame, i, load(frame, i) * a * drift_scale + load(noise, i) * root)
-            store(share, k, load(share, k) + of_k)
-            store(share, l, load(share, l) + ((1.0 - inverse_depth) - of_k))
-    depth = 1.0 / inverse_depth if inverse_depth > 0.0 else 1.0
-    least = splat(TINY)
-    if inverse_depth > 0.0:
-        least = splat(max(smallest_gap(depth, model.beta, model.kappa, dt), TINY) ** depth)
-    for k in range(d):
-        sigma_k, i = load(sigma, k), k * d + k
-        a = power(sigma_k, 2.0 - 2.0 * inverse_depth) * depth
-        curvature = power(maximum(sigma_k, least), 1.0 - 2.0 * inverse_depth) * depth
-        forced = (load(share, k) + model.kappa * (1.0 - inverse_depth)) * (dt / model.beta) * curvature
-        store(frame, i, load(frame, i) * a * drift_scale + load(noise, i) * sqrt(a) * noise_scale + forced)
-    product(frame, v, d, spare)
-    transpose(u, d, frame)
-    product(frame, spare, d, proposal)
-    for i in range(d * d):
-        store(proposal, i, load(proposal, i) + load(x, i))
+        for rows in (proposal[:n], proposal[n : 2 * n]):
+            make_unit(rows, k, d, dot(rows, k, rows, k, d))
+        new = load(m, k * d + k)
+        if not math.isinf(model.depth):
+            if crosses:
+                flip = select(new < 0.0, splat(-1.0), splat(1.0))
+                for j in range(d):
+                    store(proposal, n + k * d + j, load(proposal, n + k * d + j) * flip)
+            new = absolute(new)
+        store(proposal, 2 * n + k, new)
 
 
 settle.register(Matrix)(settle_rows)
@@ -120,9 +195,6 @@ settle.register(Matrix)(settle_rows)
 def _read_values(
     model: Matrix, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, values: Lane, work: Lane
 ) -> None:
-    d = model.width
-    u = work[1]
-    for i in range(d * d):
-        store(u, i, load(memory, i))
-    decompose(x, u, work[0], values, work[2][:d], TOLERANCE)
+    for k in range(model.width):
+        store(values, k, sigma_of(model, load(x, 2 * model.width * model.width + k)))
     sort(values)

@@ -19,11 +19,10 @@ from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_v
 from dlnmc_kernels.elementary import power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, orthonormalise, product, set_identity, transpose
+from dlnmc_kernels.linear_algebra import diagonalise, dot, exponential, make_unit, product, set_identity, transpose
 from dlnmc_kernels.ordering import settle_rows, sort
 
 TINY = 1e-140
-LARGEST_ANGLE = 16.0  # of all rotations of a frame in a step: reached only where two λ are small beside a step
 
 
 class Network(NamedTuple):
@@ -165,29 +164,6 @@ def resolve(model: Network, lam: Lane, B: Lane, sign: float, omega: Lane, S: Lan
 
 
 @device
-def rotations(model: Network, omega: Lane, O: Lane) -> None:
-    """O_p = e^{ω_p}, exactly orthogonal, but for terms of third order.
-
-    Angles that are large are made smaller, all alike: of much larger ones the rows would be too nearly parallel.
-    """
-    d = model.width
-    for p in range(model.depth):
-        o, w = matrix_at(O, p, d), matrix_at(omega, p, d)
-        product(w, w, d, o)
-        squared = splat(0.0)
-        for i in range(d * d):
-            squared = squared + load(w, i) * load(w, i)
-        most = splat(LARGEST_ANGLE)
-        scale = most * reciprocal(maximum(sqrt(squared), most))
-        for i in range(d):
-            for j in range(d):
-                n = i * d + j
-                o_ij = load(o, n) * (scale * scale * 0.5) + load(w, n) * scale
-                store(o, n, o_ij + (1.0 if i == j else 0.0))
-        orthonormalise(o, d)
-
-
-@device
 def deviation(model: Network, lam: Lane, S: Lane, O: Lane, B: Lane, spare: Lane) -> None:
     """O_p S O_{p−1}ᵀ − Λ − B_p, in the place of B_p."""
     d = model.width
@@ -233,10 +209,12 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
         for j in range(d):
             store(S, i * d + j, load(lam, i) if i == j else splat(0.0))
     resolve(model, lam, B, 1.0, omega, S, column)
-    rotations(model, omega, O)
+    for p in range(N):
+        exponential(matrix_at(omega, p, d), d, matrix_at(O, p, d))
     deviation(model, lam, S, O, B, spare)
     resolve(model, lam, B, -1.0, omega, S, column)
-    rotations(model, omega, O)
+    for p in range(N):
+        exponential(matrix_at(omega, p, d), d, matrix_at(O, p, d))
     set_identity(r, d)
     diagonalise(S, r, d)
     for p in range(N + 1):
