@@ -65,6 +65,13 @@ def observe(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, 
     sort(values)
 
 
+@device
+def copy(rows: Lane, out: Lane) -> None:
+    """Row by row: the assignment of whole arrays takes seconds to compile."""
+    for i in range(len(rows)):
+        store(out, i, load(rows, i))
+
+
 @kernel
 def run(
     model: Any,
@@ -115,11 +122,11 @@ def run(
                 if schedule.slots[event] >= 0:
                     count(values, tally, low, bins_per_unit, results.counts[b, schedule.slots[event]])
                 if schedule.draws[event] >= 0:
-                    results.samples[b, schedule.draws[event]] = values
+                    copy(values, results.samples[b, schedule.draws[event]])
                     if results.states.shape[1] > 0:
-                        results.states[b, schedule.draws[event]] = x
+                        copy(x, results.states[b, schedule.draws[event]])
                 if results.recent.shape[1] > 0:
-                    results.recent[b, event - first_event] = values
+                    copy(values, results.recent[b, event - first_event])
                 event += 1
             if n < schedule.last_step:
                 step(scheme, model, x, z, dt, proposal, memory, tally, work)

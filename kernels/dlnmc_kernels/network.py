@@ -16,7 +16,6 @@ import math
 from typing import Any, NamedTuple
 
 from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_values, settle
-from dlnmc_kernels.elementary import power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import diagonalise, dot, exponential, make_unit, product, set_identity, transpose
@@ -48,48 +47,88 @@ def matrix_at(rows: Lane, p: int, d: int) -> Lane:
 
 
 @device
-def horizontal(model: Network, lam_k: Lane, lam_l: Lane, p: int) -> Lane:
-    """λ_k^{N−p} λ_l^{p−1} / √a_kl, of two values of which the larger is 1."""
-    total = splat(0.0)
-    for q in range(1, model.depth + 1):
-        term = power(lam_k, float(model.depth - q)) * power(lam_l, float(q - 1))
-        total = total + term * term
-    term = power(lam_k, float(model.depth - p)) * power(lam_l, float(p - 1))
-    return term * reciprocal(sqrt(total))
+def whole_power(x: Lane, n: int) -> Lane:
+    """xⁿ for a whole n >= 0."""
+    result = splat(1.0)
+    for _ in range(n):
+        result = result * x
+    return result
 
 
 @device
-def tangent(model: Network, lam: Lane, z: Lane, G: Lane, dt: float, B: Lane, column: Lane) -> None:
-    """The step B_p, p = 1 … N, in the frame: noise of z, and the force of G = Q_Nᵀ E' Q_0."""
+def in_frames(model: Network, x: Lane, z: Lane, Z: Lane, spare: Lane, turned: Lane) -> None:
+    """The normals of a step, which are those of fixed frames, in those of x: Q_Nᵀ z Q_0, and Q_pᵀ ζ_p Q_p, p = 1 … N−1.
+
+    So they depend continuously on the state also where λ meet, and steps of different lengths may share them.
+    """
     d, N = model.width, model.depth
-    loud, quiet = math.sqrt(2.0 * dt / model.beta), math.sqrt(2.0 * model.kappa * dt / model.beta)
+    product(matrix_at(x, N, d), z, d, spare)
+    transpose(matrix_at(x, 0, d), d, turned)
+    product(spare, turned, d, Z)
     slot = d * d
+    for p in range(1, N):
+        own, f = matrix_at(Z, p, d), matrix_at(x, p, d)
+        for k in range(d):
+            store(own, k * d + k, splat(0.0))
+            for l in range(k):
+                store(own, k * d + l, load(z, slot))
+                store(own, l * d + k, -load(z, slot))
+                slot += 1
+        product(f, own, d, spare)
+        transpose(f, d, turned)
+        product(spare, turned, d, own)
+
+
+@device
+def shares(N: int, lam_k: Lane, lam_l: Lane, column: Lane) -> Lane:
+    """Write t_p = λ_k^{N−p} λ_l^{p−1}/λ^{N−1}, λ the larger of the two, to row p of `column`; return 1/√Σ t_p²."""
+    larger = maximum(lam_k, lam_l)
+    scale = reciprocal(maximum(larger, splat(TINY)))
+    k = select(larger > TINY, lam_k * scale, splat(1.0))
+    l = select(larger > TINY, lam_l * scale, splat(1.0))
+    t, total = splat(1.0), splat(0.0)
+    for p in range(1, N + 1):
+        store(column, p, t)
+        t = t * l
+    t = splat(1.0)
+    for p in range(N, 0, -1):
+        t_p = load(column, p) * t
+        store(column, p, t_p)
+        total = total + t_p * t_p
+        t = t * k
+    return reciprocal(sqrt(total))
+
+
+@device
+def tangent(model: Network, lam: Lane, Z: Lane, G: Lane, dt: float, B: Lane, column: Lane) -> None:
+    """The step B_p, p = 1 … N, in the frame: noise of Z, and the force of G = Q_Nᵀ E' Q_0."""
+    d, N = model.width, model.depth
+    n = d * d
+    loud, quiet = math.sqrt(2.0 * dt / model.beta), math.sqrt(2.0 * model.kappa * dt / model.beta)
     for k in range(d):
-        for l in range(d):
-            larger = maximum(load(lam, k), load(lam, l))
-            scale = reciprocal(maximum(larger, splat(TINY)))
-            lam_k = select(larger > TINY, load(lam, k) * scale, splat(1.0))
-            lam_l = select(larger > TINY, load(lam, l) * scale, splat(1.0))
-            if k == l:
-                lam_k = lam_l = splat(1.0)
-            for p in range(1, N + 1):
-                force = power(load(lam, k), float(N - p)) * power(load(lam, l), float(p - 1)) * load(G, k * d + l)
-                noise = horizontal(model, lam_k, lam_l, p) * load(z, k * d + l)
-                store(B, (p - 1) * d * d + k * d + l, noise * quiet - force * dt)
-    for k in range(d):
-        for l in range(k):
+        for l in range(k + 1):
             lam_k, lam_l = load(lam, k), load(lam, l)
+            i, j = k * d + l, l * d + k
+            inverse = shares(N, lam_k, lam_l, column)
+            reach = whole_power(maximum(lam_k, lam_l), N - 1) * dt
+            along_i = load(Z, i) * inverse * quiet - load(G, i) * reach
+            along_j = load(Z, j) * inverse * quiet - load(G, j) * reach
+            for p in range(1, N + 1):
+                store(B, (p - 1) * n + i, along_i * load(column, p))
+                store(B, (p - 1) * n + j, along_j * load(column, N + 1 - p))
+            if k == l:
+                continue
             factorise(N - 1, lam_k, lam_l, False, column)
             after = splat(0.0)  # ω_p, from Lᵀ ω = z
             for p in range(N, 0, -1):
                 omega = splat(0.0)
                 if p > 1:
-                    omega = (load(z, slot + p - 2) - load(column, 2 * p - 1) * after) * load(column, 2 * p - 2)
-                i, j = (p - 1) * d * d + k * d + l, (p - 1) * d * d + l * d + k
-                store(B, i, load(B, i) + (after * lam_l - lam_k * omega) * loud)
-                store(B, j, load(B, j) + (lam_l * omega - after * lam_k) * loud)
+                    z = load(Z, (p - 1) * n + i)
+                    omega = (z - load(column, 2 * p - 1) * after) * load(column, 2 * p - 2)
+                to_i, to_j = (p - 1) * n + i, (p - 1) * n + j
+                store(B, to_i, load(B, to_i) + (after * lam_l - lam_k * omega) * loud)
+                store(B, to_j, load(B, to_j) + (lam_l * omega - after * lam_k) * loud)
                 after = omega
-            slot += N - 1
 
 
 @device
@@ -187,7 +226,7 @@ def end_to_end(model: Network, x: Lane, sigma: Lane, w: Lane, spare: Lane, turne
     d, N = model.width, model.depth
     lam = x[(N + 1) * d * d :]
     for k in range(d):
-        store(sigma, k, power(load(lam, k), float(N)))
+        store(sigma, k, whole_power(load(lam, k), N))
         for j in range(d):
             store(spare, k * d + j, load(sigma, k) * load(x, k * d + j))
     transpose(matrix_at(x, N, d), d, turned)
@@ -198,11 +237,12 @@ def end_to_end(model: Network, x: Lane, sigma: Lane, w: Lane, spare: Lane, turne
 def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, work: Lane) -> None:
     d, N = model.width, model.depth
     lam = x[(N + 1) * d * d :]
-    B, omega, O, column = work[0], work[1], work[2], work[8]
+    B, omega, O, column, Z = work[0], work[1], work[2], work[8], work[9]
     S, r, spare, turned, G = work[3], work[4], work[5], work[6], work[7]
     end_to_end(model, x, S, r, spare, turned)
     pull(model.energy, r, matrix_at(x, N, d), matrix_at(x, 0, d), S[:d], G, spare, turned)
-    tangent(model, lam, z, G, dt, B, column)
+    in_frames(model, x, z, Z, spare, turned)
+    tangent(model, lam, Z, G, dt, B, column)
     for i in range(N * d * d):
         store(omega, i, splat(0.0))
     for i in range(d):
@@ -245,5 +285,5 @@ def _read_values(
     model: Network, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, values: Lane, work: Lane
 ) -> None:
     for k in range(model.width):
-        store(values, k, power(load(x, (model.depth + 1) * model.width * model.width + k), float(model.depth)))
+        store(values, k, whole_power(load(x, (model.depth + 1) * model.width * model.width + k), model.depth))
     sort(values)
