@@ -46,7 +46,7 @@ def on_ladder(model, state, dt, paths, seed):
 
 
 def trace_of(model, state, dt, paths, seed):
-    """States, the distance of their traces to the Gamma law, what is allowed, and what the step may do to a distance."""
+    """States, the distance of their traces to the Gamma law, what is allowed, and what the step may do to it."""
     law = laws.trace(model)
     found, traces = on_ladder(model, state, dt, paths, seed)
     change, error = statistics.mean_over_paths(traces[1] - traces[0])

@@ -87,7 +87,7 @@ def test_every_state_serves_its_models_and_refuses_others(model, paths_of, refus
         if state in serving:
             run = paths_of(model, state=state).run
             assert run.state == state
-            assert run.coordinates == state or state == "singular_values"
+            assert (run.coordinates == "frames") == (state == "matrix")
         else:
             text = refused(lambda state=state: paths_of(model, state=state), f"state = '{state}'", *map(repr, serving))
             assert ("factors" in text) == (state == "network" and model.kind != "dyson")
@@ -100,7 +100,7 @@ def test_an_energy_of_matrices_is_refused_by_coordinates_of_singular_values_too(
     for coordinates in ("lambda", "sigma", "log"):
         pieces = (coordinates, "'matrix_completion'", "state 'matrix'", "state 'network'")
         refused(lambda c=coordinates: paths_of(COMPLETION, coordinates=c), *pieces)
-    assert paths_of(COMPLETION, coordinates="network").run.state == "network"
+    assert paths_of(COMPLETION, coordinates="balanced").run.state == "network"
     refused(lambda: paths_of(NETWORK, state="matrix", coordinates="lambda"), "'matrix'", "'lambda'")
 
 
@@ -143,7 +143,8 @@ def test_names_dimensions_and_units(state, paths, trees):
         assert not [name for name, coordinate in data.coords.items() if not coordinate.attrs.get("units")]
         expected = {*DIMS[state], "eigenvalues" if state == "hermitian" else "singular_values"}
         assert expected == {name for name in data.data_vars if "path" in data[name].dims and data[name].ndim > 1}
-    assert paths[state].attrs["coordinates_evolved"] == state
+    coordinates = {"matrix": "frames", "network": "balanced", "hermitian": "hermitian"}
+    assert paths[state].attrs["coordinates_evolved"] == coordinates[state]
     assert set(trees[state].children) >= {"samples", "moments", "extremes", "histogram", "stationarity", "sampler"}
 
 
@@ -220,7 +221,7 @@ def test_more_than_memory_is_refused(state, member, refused):
     model, few = WHOLE[state], {"burn_in": 0.1, "duration": 10.0, "draws": 100, "observations": 100}
     refused(lambda: dlnmc.equilibrium(model, state=state, paths=2**30, dt=0.1, **few), "GiB", "keep_samples")
     plain, own = (bytes_of(member(model, state=s, draws=2).run) for s in (None, state))
-    rows = {"matrix": 9, "network": 30, "hermitian": 18}[state]
+    rows = {"matrix": 21, "network": 30, "hermitian": 18}[state]
     assert own - plain == 2 * 8 * 21 * 2 * rows
     none = bytes_of(member(model, state=state, draws=2, keep_samples=False).run)
     assert none == bytes_of(member(model, draws=2, keep_samples=False).run)
@@ -256,10 +257,11 @@ def test_a_run_in_many_calls_is_the_same(state, member, arrays_of, same_bits, mo
 def test_a_ladder_of_steps_sees_one_noise(state):
     """Coarse increments are sums of fine ones: final states differ by much less than those of another seed.
 
-    Singular values are apart: a network's noise is drawn in its frames, which turn without bound where they meet.
+    From singular values that are equal, where frames turn without bound: noise is that of fixed frames.
     """
     model = WHOLE[state].changed(beta=100.0)
-    ladder = {"dt": [2e-3, 1e-3, 5e-4], "burn_in": 0.032, "duration": 0.032, "start": np.diag([3.0, 2.0, 1.0])}
+    start = np.diag([3.0, 2.0, 1.0] if state == "hermitian" else [1.0, 1.0, 1.0])
+    ladder = {"dt": [2e-3, 1e-3, 5e-4], "burn_in": 0.032, "duration": 0.032, "start": start}
     tree = equilibrated(model, state, **ladder)
     assert tree["samples/matrix"].dims[:3] == ("dt", "path", "draw")
     assert tree["dt"].values.tolist() == [5e-4, 1e-3, 2e-3]
@@ -310,12 +312,10 @@ PATHS = 4096
 UNIFORM = stats.uniform(-1.0, 2.0)  # entries of Haar matrices of O(3)
 
 
-def frames_of(run, state):
+def frames_of(run):
     """Orthogonal (path, d, d) matrices of random starts, whose entries are uniform at d = 3."""
-    if state == "matrix":  # all singular values 1: W = U Vᵀ
-        return random_rows(run, np.zeros((PATHS, 3)), 0, PATHS // 8).reshape(-1, 3, 3)
     rows = random_rows(run, np.zeros((PATHS, 3)), 0, PATHS // 8)
-    return rows[:, :27].reshape(-1, 3, 3, 3)
+    return rows[:, :-3].reshape(PATHS, -1, 3, 3)
 
 
 @pytest.mark.parametrize("state", ["matrix", "network"])
@@ -325,10 +325,10 @@ def test_random_frames_have_haars_law(state, paths_of):
     Distances at false-alarm rate 1e-6 each. Without the signs of R in the decomposition QR they are far off.
     """
     run = paths_of(NETWORK, state=state, paths=PATHS).run
-    found = frames_of(run, state)
+    found = frames_of(run)
     assert found @ np.swapaxes(found, -1, -2) == pytest.approx(np.broadcast_to(np.eye(3), found.shape), abs=1e-13)
-    alone = [found] if state == "matrix" else list(np.moveaxis(found, 1, 0))
-    both = [] if state == "matrix" else [a @ np.swapaxes(b, 1, 2) for a, b in itertools.combinations(alone, 2)]
+    alone = list(np.moveaxis(found, 1, 0))
+    both = [a @ np.swapaxes(b, 1, 2) for a, b in itertools.combinations(alone, 2)]
     threshold = envelope(PATHS, FALSE_ALARM)
     for frame, i, j in itertools.product([*alone, *both], range(3), range(3)):
         assert distance(frame[:, i, j], UNIFORM.cdf) < threshold
@@ -368,10 +368,7 @@ def test_matrices_are_a_start(state, form):
     data = simulated(WHOLE[state], state, start=array.tolist() if form == "list" else array)
     expected = np.broadcast_to(array, (9, 3, 3))
     found = whole(data)[:, 0]
-    if state == "network":
-        assert found == pytest.approx(expected, abs=1e-13)
-    else:
-        assert np.array_equal(found, expected)
+    assert found == pytest.approx(expected, abs=1e-13)
     assert len(np.unique(whole(data)[:, 1, 0, 0])) == 9  # noise of their own
 
 
@@ -480,7 +477,8 @@ def test_given_matrices_are_part_of_the_identity_of_a_run(paths_of):
     start = MANY.copy()
     member = paths_of(NETWORK, start, state="matrix", paths=9)
     start[:] = 7.0
-    assert np.array_equal(member.given, MANY.reshape(9, 9))
+    assert geometry.end_to_end(member.given[:, None, :9].reshape(9, 1, 3, 3)).shape == MANY.shape
+    assert np.all(member.given < 7.0)
     other = paths_of(NETWORK, np.nextafter(MANY, 9.0), state="matrix", paths=9)
     assert member.run.digest() != other.run.digest()
     assert member.run.digest() == paths_of(NETWORK, MANY.tolist(), state="matrix", paths=9).run.digest()
@@ -494,8 +492,6 @@ def test_a_result_is_continued_from_its_matrices_with_fresh_noise(state, paths, 
     for result, kept in ((paths[state], paths[state]), (trees[state], trees[state]["samples"].to_dataset())):
         onward = simulated(WHOLE[state], state, start=result, times=[0.0, 0.01])
         last = whole(kept)[:, -1]
-        if state == "matrix":
-            assert np.array_equal(whole(onward)[:, 0], last)
         assert whole(onward)[:, 0] == pytest.approx(last, abs=1e-12)
         if state == "network":
             assert onward.network.to_numpy()[:, 0] == pytest.approx(kept.network.to_numpy()[:, -1], abs=1e-12)
@@ -510,7 +506,7 @@ def test_states_are_continued_as_other_states(paths):
     last = whole(of_network)[:, -1]
     for depth in (2.0, 3.0):
         model = NETWORK.changed(depth=depth)
-        assert np.array_equal(whole(simulated(model, "matrix", start=of_network))[:, 0], last)
+        assert whole(simulated(model, "matrix", start=of_network))[:, 0] == pytest.approx(last, abs=1e-13)
         assert whole(simulated(model, "network", start=of_network))[:, 0] == pytest.approx(last, abs=1e-13)
     lifted = simulated(NETWORK, "network", start=of_matrix)
     assert whole(lifted)[:, 0] == pytest.approx(whole(of_matrix)[:, -1], abs=1e-13)
@@ -519,7 +515,7 @@ def test_states_are_continued_as_other_states(paths):
     eigenvalues = simulated(DYSON, "eigenvalues", start=paths["hermitian"])
     assert values(eigenvalues)[:, 0] == pytest.approx(values(paths["hermitian"])[:, -1], rel=1e-12)
     completed = simulated(COMPLETION, None, start=of_matrix)  # whose default is the matrix
-    assert np.array_equal(whole(completed)[:, 0], whole(of_matrix)[:, -1])
+    assert whole(completed)[:, 0] == pytest.approx(whole(of_matrix)[:, -1], abs=1e-13)
 
 
 @ALL
@@ -634,8 +630,9 @@ def test_checks_of_invariant_energies_hold_whole_states_to_all(state):
 
 
 def test_every_whole_state_has_a_form_and_a_row():
-    rows = {row.state: row for row in STATES if row.whole}
-    assert set(rows) == set(matrices.FORMS) == set(WHOLE)
-    for state, row in rows.items():
-        given_rows = matrices.FORMS[state].from_given(WHOLE[state], given(state, W))
-        assert given_rows.shape == (1, row.rows(WHOLE[state]))
+    rows = {row.coordinates: row for row in STATES if row.whole}
+    assert set(rows) <= set(matrices.FORMS)
+    assert {row.state for row in rows.values()} == set(WHOLE)
+    for coordinates, row in rows.items():
+        given_rows = matrices.FORMS[coordinates].from_given(WHOLE[row.state], given(row.state, W))
+        assert given_rows.shape == (1, row.rows(WHOLE[row.state]))

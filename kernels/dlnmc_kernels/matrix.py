@@ -39,6 +39,7 @@ from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
+LEAST = 1e-140  # of levels that are divided by
 WHOLE = 24.0  # up to this depth divided differences are sums of products
 
 
@@ -102,7 +103,8 @@ def tangent(
     d, depth, deepest = model.width, model.depth, math.isinf(model.depth)
     inverse_depth = 1.0 / depth
     noise = math.sqrt(2.0 * model.kappa * dt / model.beta)
-    least = max(smallest_gap(1.0 if deepest else depth, model.beta, model.kappa, dt), TINY)
+    least = max(smallest_gap(1.0 if deepest else depth, model.beta, model.kappa, dt), LEAST)
+    most = math.inf if deepest else 1.0
     entropy, repulsion = dt / model.beta, model.kappa * dt / model.beta
     for k in range(d):
         store(shift, k, splat(0.0))
@@ -124,7 +126,7 @@ def tangent(
                 to_level_l = reciprocal(maximum(lam_l, splat(least)))
             one_over_s, total = reciprocal(s), maximum(sigma_k + sigma_l, splat(TINY))
             f = maximum(f, splat(TINY))
-            q = sqrt(total * reciprocal(f * s))
+            q = sqrt(minimum(maximum(total * reciprocal(f * s), splat(inverse_depth)), splat(most)))
             symmetric, odd = (load(G, i) + load(G, j)) * 0.5, (load(G, i) - load(G, j)) * 0.5
             m_kl = (load(z, i) + load(z, j)) * q * (0.5 * noise) - symmetric * total * one_over_s * dt
             omega_kl = (load(z, i) - load(z, j)) * reciprocal(q) * one_over_s * (0.5 * noise)
