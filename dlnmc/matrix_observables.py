@@ -4,6 +4,7 @@ Each is a function of one state, and a row of `OBSERVABLES`. What only needs sin
 there they are more accurate than those of W, of which floating point hides what is below 1e-16 of the largest.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,7 @@ from scipy.special import xlogy
 
 from dlnmc import dataset, geometry
 from dlnmc.dataset import MODEL_UNITS
+from dlnmc.energies import MatrixEnergy
 from dlnmc.errors import InvalidValue
 from dlnmc.matrices import VANISHING
 from dlnmc.models import DeepLinearNetwork
@@ -31,9 +33,10 @@ AXES = {  # of one state, by variable
 
 
 class States(NamedTuple):
-    """n states of one model, as far as a result holds them, and the minimisers that they are measured against."""
+    """n states of one model, as far as a result holds them, and what they are measured with; None for what lacks."""
 
     model: Any
+    energy: Any  # E, a function of matrices (n, d, d), or None
     nearest: Any  # a `Nearest`, or None
     singular_values: Any  # (n, d), the largest first, or None
     matrix: Any  # (n, d, d), or None
@@ -84,7 +87,7 @@ def energy(states: States) -> Floats:
     """E(W)."""
     if states.model.energy.invariant:
         return np.asarray(np.sum(states.model.potential(states.singular_values), axis=-1))
-    return np.asarray(states.model.energy.value(states.matrix))
+    return np.asarray(states.energy(states.matrix))
 
 
 def free_energy(states: States) -> Floats:
@@ -104,7 +107,7 @@ def distance(states: States) -> Floats:
 
 
 def _for_energy(model: Any) -> tuple[str, ...]:
-    return ("singular_values",) if model.energy.invariant else ("matrix",)
+    return ("singular_values",) if model.energy.invariant else ("matrix", "energy")
 
 
 OBSERVABLES: dict[str, Row] = {
@@ -131,6 +134,7 @@ LACKING = {  # what to do about a field of `States` that is None
     "singular_values": "the result holds no singular values: keep samples",
     "matrix": "the result holds no matrices: run it with state = 'matrix' or 'network', and keep samples",
     "network": "the result holds no networks: run it with state = 'network', and keep samples",
+    "energy": "files hold no functions of a user's own energy: give them again, in dlnmc.OwnEnergy",
     "nearest": "give minimisers, an array (m, d, d) or a function",
 }
 
@@ -314,7 +318,16 @@ def _states(data: xr.Dataset, model: DeepLinearNetwork, nearest: Nearest | None)
             own = sizes | ({"factor": int(model.depth)} if "factor" in axes else {})
             values = data[name].isel({axis: slice(own[axis]) for axis in axes}).transpose(*beside, *axes)
             arrays[name] = values.to_numpy().reshape(-1, *values.shape[len(beside) :])
-    return States(model, nearest, **arrays), tuple(data.sizes[dim] for dim in beside)
+    return States(model, _energy_of(model), nearest, **arrays), tuple(data.sizes[dim] for dim in beside)
+
+
+def _energy_of(model: DeepLinearNetwork) -> Callable[[Floats], Floats] | None:
+    """E(W), where it is known: of a user's own energy a file holds but the name."""
+    if isinstance(model.energy, MatrixEnergy):
+        with contextlib.suppress(InvalidValue):
+            model.energy.value(np.eye(model.width))
+            return model.energy.value
+    return None
 
 
 def _nearest(minimisers: Any, width: int) -> Nearest:

@@ -215,6 +215,18 @@ def test_a_function_may_write_into_what_it_is_given():
     assert data.identical(before)
 
 
+def test_an_energy_whose_functions_are_not_known_is_left_out(monkeypatch, refused):
+    """As a user's own energy is in a file that was made elsewhere."""
+
+    def unknown(self, W):
+        raise dlnmc.InvalidValue("files hold no code")
+
+    monkeypatch.setattr(dlnmc.MatrixCompletion, "value", unknown)
+    data = result(COMPLETION, W)
+    assert set(dlnmc.observe(data).data_vars) == {"sign_of_determinant", "effective_rank", "entropy"}
+    refused(lambda: dlnmc.observe(data, "free_energy"), "free_energy", "give them again")
+
+
 # --- kinds of results -------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +267,21 @@ def test_sweeps(grid):
             own = grid.sel(depth=depth, width=width)
             assert dlnmc.observe(own).drop_attrs().equals(found.sel(depth=depth, width=width).drop_attrs())
     assert np.all(found["entropy"].sel(depth=1.0) == 0.0)
+
+
+def test_sweeps_of_networks():
+    models = [COMPLETION.changed(width=d, depth=N) for d in (2, 3) for N in (2.0, 3.0)]
+    short = {"burn_in": 0.02, "duration": 0.04, "draws": 2, "observations": 2, "bins": 4, "threads": 1}
+    tree = dlnmc.sweep(models, state="network", paths=3, dt=0.01, **short)
+    found = dlnmc.observe(tree)
+    assert set(found.data_vars) == SPECTRAL | {"sign_of_determinant", "imbalance"}
+    assert np.isfinite(found.to_dataarray()).all()
+    for model in models:
+        own = tree.sel(width=model.width, depth=model.depth)
+        at = found.sel(width=model.width, depth=model.depth)
+        assert dlnmc.observe(own).drop_attrs().equals(at.drop_attrs())
+        W = own["samples/matrix"].to_numpy()[..., : model.width, : model.width]
+        assert np.allclose(at["energy"], model.energy.value(W), rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
