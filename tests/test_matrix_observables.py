@@ -300,6 +300,10 @@ def test_the_flow_descends(descending):
     network = dlnmc.observe(descending["network"])
     assert set(network.data_vars) == SPECTRAL | {"sign_of_determinant", "imbalance"}
     assert np.max(network["imbalance"]) < 1e-12
+    for state, found in (("matrix", matrix), ("network", network)):
+        values = np.linalg.svd(descending[state]["matrix"], compute_uv=False)
+        ranks = np.array([observables.effective_rank(s) for s in values.reshape(-1, 3)]).reshape(8, 16)
+        assert np.allclose(found["effective_rank"], ranks, rtol=1e-9)
     sigma = descending["network"]["singular_values"].to_numpy()
     assert np.allclose(network["entropy"], geometry.entropy_of_singular_values(3, sigma), rtol=1e-12)
     assert np.allclose(network["energy"], COMPLETION.energy.value(descending["network"]["matrix"]), rtol=1e-12)
@@ -352,6 +356,12 @@ def test_levels_are_halfway_between_ranks():
     found = dlnmc.rank_jumps(result(INVARIANT.changed(width=4), sigma=sigma))
     assert found["level"].values.tolist() == [3.5, 2.5, 1.5]
     assert np.allclose(found, [[0.5, 1.5, 2.5]] * 2, rtol=0.0, atol=1e-12)
+
+
+def test_a_fall_begins_at_the_level_or_above_and_ends_below():
+    rank = np.array([[4.0, 2.0, 2.0, 1.0], [4.0, 2.0, 2.0, 2.0], [2.0, 2.0, 3.0, 4.0]])
+    found = matrix_observables._last_falls(np.arange(4.0), rank, np.array([2.0]))
+    assert np.array_equal(found, [[2.0], [np.nan], [np.nan]], equal_nan=True)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
