@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dlnmc.exact_sampling import exact as exact
     from dlnmc.files import open as open
     from dlnmc.files import save as save
+    from dlnmc.matrix_observables import observe as observe
+    from dlnmc.matrix_observables import rank_jumps as rank_jumps
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
     from dlnmc.plotting import plot as plot
@@ -55,6 +57,8 @@ _HOME = {
     "equilibrium": "simulation",
     "sweep": "simulation",
     "study": "studies",
+    "observe": "matrix_observables",
+    "rank_jumps": "matrix_observables",
     "open": "files",
     "save": "files",
     "plot": "plotting",
