@@ -19,6 +19,7 @@ from dlnmc_kernels.philox import DYNAMICS
 
 SIZES = (8, 32, 64, 128)
 DEPTHS = (2, 8)
+WIDTHS = (4, 8, 16)  # of whole matrices, at depth 3
 SECONDS = 0.2  # of one measurement
 REPETITIONS = 3
 BLOCKS = 4  # of eight paths, for each thread
@@ -28,19 +29,21 @@ CALL_PAIRS = 2e7  # pair interactions in one kernel call: about 10 ms
 def measure(threads: int | None = None) -> dict[str, Any]:
     """Everything that `dlnmc bench --json` prints. A pair is one unordered pair in one step of one path."""
     counts = sorted({1, thread_count(threads)})
-    kernels = [row(model, scheme, count) for model, scheme in cases() for count in counts]
+    kernels = [row(*case, count) for case in cases() for count in counts]
     return {"normals_per_second": normals_per_second(), "kernels": kernels}
 
 
-def cases() -> list[tuple[Model, str]]:
-    """The models and schemes that are measured."""
-    listed: list[tuple[Model, str]] = [(DysonBrownianMotion(size=n, beta=float(n)), "euler_maruyama") for n in SIZES]
-    listed += [
-        (DeepLinearNetwork(width=n, depth=float(depth), beta=float(n)), "euler_maruyama")
-        for depth in DEPTHS
-        for n in SIZES
+def cases() -> list[tuple[Model, str, str]]:
+    """The models, states and schemes that are measured."""
+
+    def network(width: int, depth: int) -> DeepLinearNetwork:
+        return DeepLinearNetwork(width=width, depth=float(depth), beta=float(width))
+
+    return [
+        *((DysonBrownianMotion(size=n, beta=float(n)), "eigenvalues", "euler_maruyama") for n in SIZES),
+        *((network(n, depth), "singular_values", "euler_maruyama") for depth in DEPTHS for n in SIZES),
+        *((network(n, 3), "matrix", "euler_maruyama") for n in WIDTHS),
     ]
-    return listed
 
 
 def normals_per_second() -> float:
@@ -52,13 +55,13 @@ def normals_per_second() -> float:
     return max(rates) * out.size
 
 
-def row(model: Model, scheme: str, threads: int) -> dict[str, Any]:
+def row(model: Model, state: str, scheme: str, threads: int) -> dict[str, Any]:
     """One row of the table: whole steps, with noise, ordering and streaming statistics every 64 steps."""
-    rate = max(path_steps_per_second(model, scheme, threads, SECONDS) for _ in range(REPETITIONS))
+    rate = max(path_steps_per_second(model, state, scheme, threads, SECONDS) for _ in range(REPETITIONS))
     size = model.size
     return {
         "model": "dyson" if isinstance(model, DysonBrownianMotion) else "dln",
-        "state": "eigenvalues" if isinstance(model, DysonBrownianMotion) else "singular_values",
+        "state": state,
         "size": size,
         "depth": getattr(model, "depth", None),
         "scheme": scheme,
@@ -68,10 +71,10 @@ def row(model: Model, scheme: str, threads: int) -> dict[str, Any]:
     }
 
 
-def path_steps_per_second(model: Model, scheme: str, threads: int, seconds: float) -> float:
+def path_steps_per_second(model: Model, state: str, scheme: str, threads: int, seconds: float) -> float:
     """Path steps per second of threads that run side by side for about this time, each on its own paths."""
     steps = max(64, int(CALL_PAIRS / (BLOCKS * WIDTH * model.size**2 / 2)))
-    calls = [_call(model, scheme, steps, first_block=BLOCKS * thread) for thread in range(threads)]
+    calls = [_call(model, state, scheme, steps, first_block=BLOCKS * thread) for thread in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda call: call(), calls))  # compiled, and the caches warm
         rates = list(pool.map(lambda call: _calls_per_second(call, seconds), calls))
@@ -86,10 +89,10 @@ def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
     return repeats / (time.perf_counter() - began)
 
 
-def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[], object]:
+def _call(model: Model, state: str, scheme: str, steps: int, first_block: int) -> Callable[[], object]:
     """A function that carries `BLOCKS` blocks through `steps` steps."""
     dt = default_dt(model)
-    settings: dict[str, Any] = {"scheme": scheme}
+    settings: dict[str, Any] = {"scheme": scheme, "state": state}
     run = completed(
         Equilibrium(
             model=model,
@@ -109,11 +112,11 @@ def _call(model: Model, scheme: str, steps: int, first_block: int) -> Callable[[
 def as_text(result: dict[str, Any]) -> str:
     """The measurements as a table."""
     lines = [f"normals  {result['normals_per_second'] / 1e6:.0f} M/s", ""]
-    lines.append(f"{'model':8}{'size':>6}{'depth':>7}{'threads':>9}{'path steps/s':>16}{'pairs/s':>12}")
+    lines.append(f"{'model':8}{'state':17}{'size':>6}{'depth':>7}{'threads':>9}{'path steps/s':>16}{'pairs/s':>12}")
     for kernel in result["kernels"]:
         depth = "–" if kernel["depth"] is None else f"{kernel['depth']:g}"
         lines.append(
-            f"{kernel['model']:8}{kernel['size']:>6}{depth:>7}{kernel['threads']:>9}"
+            f"{kernel['model']:8}{kernel['state']:17}{kernel['size']:>6}{depth:>7}{kernel['threads']:>9}"
             f"{kernel['path_steps_per_second']:>16.3g}{kernel['pairs_per_second'] / 1e9:>10.2f} G"
         )
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Ratios of speeds, each the median over eleven pairs of measurements that alternate.
 
 normals     our normals against NumPy's default_rng().standard_normal, one thread
+matrices    steps of whole matrices at depth 3 against vectorised NumPy with batched numpy.linalg.svd, one thread
 threads     two threads of one process against two processes with one thread each, whole Dyson steps
 """
 
@@ -14,7 +15,7 @@ import time
 import numpy as np
 
 from dlnmc import benchmarks
-from dlnmc.models import DysonBrownianMotion
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 
 PAIRS = 11
 
@@ -38,7 +39,37 @@ def numpy_normals():
 def dyson_rate(size, threads):
     """Path steps per second of whole Euler–Maruyama steps, over one second."""
     model = DysonBrownianMotion(size=size, beta=float(size))
-    return benchmarks.path_steps_per_second(model, "euler_maruyama", threads, 1.0)
+    return benchmarks.path_steps_per_second(model, "eigenvalues", "euler_maruyama", threads, 1.0)
+
+
+def matrix_rate(width):
+    """Path steps per second of matrices at depth 3, one thread."""
+    model = DeepLinearNetwork(width=width, depth=3.0, beta=float(width))
+    return benchmarks.path_steps_per_second(model, "matrix", "euler_maruyama", 1, 0.5)
+
+
+def numpy_matrix_rate(width, paths=512, beta=None, dt=1e-3):
+    """The same with NumPy: (12.12) at κ = 1 with its noise drawn in the singular frame, where it has the same law."""
+    beta = beta or float(width)
+    generator = np.random.default_rng(0)
+    W = generator.standard_normal((paths, width, width)) / np.sqrt(2.0 * width)
+    z, diagonal = np.empty_like(W), np.arange(width)
+    began, repeats = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.5:
+        left, sigma, right = np.linalg.svd(W)
+        x = np.cbrt(sigma) ** 2
+        x_k, x_l = x[:, :, None], x[:, None, :]
+        a = x_k * x_k + x_k * x_l + x_l * x_l
+        slopes = (2.0 * x_k + x_l) / a
+        slopes[:, diagonal, diagonal] = 0.0
+        drift = -a[:, diagonal, diagonal] * sigma + (sigma * slopes.sum(axis=2) + 2.0 * np.sqrt(x)) / beta
+        generator.standard_normal(out=z)
+        step = np.sqrt(a * (2.0 * dt / beta)) * z
+        step[:, diagonal, diagonal] += drift * dt
+        W += left @ step @ right
+        repeats += 1
+    assert np.all(np.isfinite(W))
+    return paths * repeats / (time.perf_counter() - began)
 
 
 class Worker:
@@ -75,6 +106,9 @@ def main():
     if options.serve:
         return serve(options.serve)
     result = {"normals against NumPy": alternate(benchmarks.normals_per_second, numpy_normals)}
+    for width in benchmarks.WIDTHS:
+        key = f"matrices of width {width} against NumPy"
+        result[key] = alternate(lambda width=width: matrix_rate(width), lambda width=width: numpy_matrix_rate(width))
     workers = [Worker(options.size), Worker(options.size)]
     two_processes(workers)
     dyson_rate(options.size, 2)
