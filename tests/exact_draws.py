@@ -1,7 +1,8 @@
-"""Exact draws of singular values and eigenvalues without any SDE, made with NumPy: for tests of generator identities.
+"""Exact draws without any SDE, made with NumPy: for tests of generator identities.
 
-Gaussian matrices, bidiagonal and tridiagonal models, and rejection from the density of the model page. Each takes a
-model, a number of paths and a generator of random numbers, and returns (path, component).
+Singular values and eigenvalues (path, component) from Gaussian matrices, bidiagonal and tridiagonal models, and by
+rejection from the density of the model page; whole matrices (path, d, d) from these. Each takes a model, a number of
+paths and a generator of random numbers.
 """
 
 import math
@@ -114,3 +115,42 @@ def in_a_box(model, paths, rng):
 def gamma(model, paths, rng):
     """Width 1."""
     return np.sqrt(rng.gamma(1 / (2 * model.depth), 2 * model.kappa / model.beta, (paths, 1)))
+
+
+def haar(sigma, rng):
+    """W (path, d, d) of these singular values, with independent frames of Haar's law: both signs of det W."""
+    Q, R = np.linalg.qr(rng.normal(size=(2, *sigma.shape, sigma.shape[-1])))
+    left, right = Q * np.sign(np.einsum("...ii->...i", R))[..., None, :]
+    return (left * sigma[:, None, :]) @ np.swapaxes(right, 1, 2)
+
+
+def matrices(sampler, model, confinement, paths, rng):
+    """W (path, d, d) for energies that exceed ½ c |W|², by rejection from singular values that `sampler` draws for it.
+
+    The density is that of ½ c |W|² times exp(−(β/κ)(E − ½ c |W|²)): det W = 0 is as hard, or easy, for both.
+    """
+    kept, count = [], 0
+    while count < paths:
+        wide = model.changed(energy="quadratic", beta=confinement * model.beta)
+        W = haar(sampler(wide, paths, rng), rng)
+        excess = energy_of(model, W) - 0.5 * confinement * np.sum(W**2, axis=(1, 2))
+        assert np.min(excess) > -1e-12
+        kept.append(W[rng.exponential(size=paths) > model.beta / model.kappa * excess])
+        count += len(kept[-1])
+    return np.concatenate(kept)[:paths]
+
+
+def energy_of(model, W):
+    """E(W) (path,)."""
+    if not model.energy.invariant:
+        return model.energy.value(W)
+    return model.potential(np.linalg.svd(W, compute_uv=False)).sum(axis=-1)
+
+
+def gaussian(model, paths, rng):
+    """W (path, d, d) at depth 1 for quadratic energies: mean and covariance of its d² entries by their gradients."""
+    d, energy = model.width, model.energy
+    unit = np.eye(d * d).reshape(-1, d, d)
+    hessian = (energy.gradient(unit) - energy.gradient(np.zeros((d, d)))).reshape(d * d, -1)
+    spread = np.linalg.cholesky(np.linalg.inv(hessian) * model.kappa / model.beta)
+    return energy.minimiser(d) + (rng.normal(size=(paths, d * d)) @ spread.T).reshape(-1, d, d)
