@@ -420,6 +420,19 @@ def test_errors_are_those_of_independent_paths():
         )
 
 
+@pytest.mark.slow
+def test_at_depth_30_singular_values_that_matrices_hide_are_needed(rng, record):
+    """λ_d < 0.3 is σ_d < 1e-16: a neighbourhood of 0 that W does not hold, and that is seen to be missing."""
+    model = network(6, 30.0, 6.0, 0.5, "quadratic")
+    sigma = bidiagonal(model, 60_000, rng(17))
+    W = haar(sigma, rng(18))[:, None]
+    given, without = verdict(identities(model, W, sigma[:, None])), verdict(identities(model, W))
+    record(z=given.worst.z, threshold=given.threshold, z_control=without.worst.z)
+    assert given.holds
+    assert without.worst.name == "tr arctan cx"
+    fails(without)
+
+
 # ---------------------------------------------------------------- results
 
 
