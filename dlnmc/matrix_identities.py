@@ -65,13 +65,9 @@ class Frame(NamedTuple):
     push: Floats  # (Σ' + κ Σ'')/β, (sample, d)
     temperature: float  # κ/β
 
-    def seen(self, Z: Floats) -> Floats:
-        """Q_Nᵀ Z Q_0."""
-        return np.asarray(transposed(self.Q_N) @ Z @ self.Q_0)
-
     def applied(self, value: Floats, gradient: Floats, curvature: Floats | float) -> Applied:
         """L on a test function f with ∇f (…, d, d), and D²f[u_k v_lᵀ, u_k v_lᵀ], which broadcasts to (sample, k, l)."""
-        there = self.seen(gradient)
+        there = transposed(self.Q_N) @ gradient @ self.Q_0
         diagonal = np.einsum("nkk->nk", there)
         return Applied(
             value=value,
@@ -92,8 +88,7 @@ def _of_completion(energy: MatrixCompletion, at: Frame) -> Floats:
 
 
 def _of_least_squares(energy: LeastSquares, at: Frame) -> Floats:
-    A = energy.normal_equations()[0]
-    return along(A, at.Q_0)[:, None, :]
+    return along(energy.normal_equations()[0], at.Q_0)[:, None, :]
 
 
 CURVATURES: dict[type, Callable[[Any, Frame], Floats | float]] = {  # D²E[u_k v_lᵀ, u_k v_lᵀ] of quadratic energies
@@ -103,7 +98,7 @@ CURVATURES: dict[type, Callable[[Any, Frame], Floats | float]] = {  # D²E[u_k v
 }
 
 ENERGY = "E"
-LINEAR: dict[str, tuple[str, ...]] = {  # by name, the factors
+LINEAR: dict[str, tuple[str | Factor, ...]] = {  # by name, the factors
     "⟨C₁,w⟩": ("C₁",),
     "⟨C₂,w⟩": ("C₂",),
     "⟨C₃,w⟩": ("C₃",),
@@ -111,6 +106,7 @@ LINEAR: dict[str, tuple[str, ...]] = {  # by name, the factors
     "⟨C₁,w⟩²": ("C₁", "C₁"),
     "⟨C₁,w⟩⟨C₂,w⟩": ("C₁", "C₂"),
     "⟨C₃,w⟩⟨S,wᵀw⟩": ("C₃", "wᵀw"),
+    "⟨C₂,w⟩ tr y": ("C₂", *NETWORK["tr y"]),
 }
 EVEN: dict[str, tuple[str, ...]] = {
     "⟨S,wᵀw⟩": ("wᵀw",),
@@ -202,11 +198,12 @@ def _frame(model: DeepLinearNetwork, W: Floats, sigma: Floats | None) -> Frame:
     # Σ'' has the direction of u_d v_dᵀ, which no rank-deficient W has: 0 is the mean of both.
     second = np.where(sigma > 0.0, geometry.sigma_second(N, np.where(sigma > 0.0, sigma, 1.0)), 0.0)
     push = (geometry.sigma_prime(N, sigma) + model.kappa * second) / model.beta
-    rate = 1.0 if math.isinf(N) else N
-    at = Frame(W, Q_N, sigma, Q_0, W, geometry.eigenvalues_of_A(N, sigma) / rate, push / rate, model.kappa / model.beta)
+    a, rate = geometry.eigenvalues_of_A(N, sigma), 1.0 if math.isinf(N) else N
     if isinstance(model.energy, MatrixEnergy):
-        return at._replace(slope=at.seen(model.energy.gradient(W)))
-    return at._replace(slope=model.slope(sigma)[..., None] * np.eye(model.width))
+        slope = transposed(Q_N) @ model.energy.gradient(W) @ Q_0
+    else:
+        slope = model.slope(sigma)[..., None] * np.eye(model.width)
+    return Frame(W, Q_N, sigma, Q_0, slope, a / rate, push / rate, model.kappa / model.beta)
 
 
 def _parts_of_block(model: DeepLinearNetwork, W: Floats, sigma: Floats | None) -> dict[str, Floats]:
@@ -215,7 +212,7 @@ def _parts_of_block(model: DeepLinearNetwork, W: Floats, sigma: Floats | None) -
     functions: dict[str, tuple[Any, ...]] = {**NETWORK, **EVEN}
     factors: dict[Any, Applied] = {**_forms(at, size), **_spectral(model, at, size)}
     if not 1.0 < model.depth < 2.0:
-        functions |= LINEAR | {"⟨C₂,w⟩ tr y": ("C₂", NETWORK["tr y"][0])}
+        functions |= LINEAR
         factors |= _linear(at, size)
         if type(model.energy) in CURVATURES:
             functions[ENERGY] = (ENERGY,)
