@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from dlnmc import dataset, identities, laws, statistics
+from dlnmc import dataset, identities, laws, matrix_identities, statistics
+from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
-from dlnmc.models import DysonBrownianMotion, Model
+from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 
 Floats = NDArray[np.float64]
 Verdicts = Iterator[tuple[str, bool]]
@@ -21,6 +22,7 @@ FALSE_ALARM = 1e-6  # of each check
 SCALAR_GROUPS = ("moments", "extremes", "spacing", "observables")
 LEAST_ACCEPTANCE = 0.1  # a run that accepts less is not sound
 IDENTITY_WORK = 2e8  # pair interactions: of more states, a part of the paths is taken
+MATRIX_WORK = 3.0  # that an entry of a matrix is worth
 
 
 def states(result: xr.Dataset | xr.DataTree) -> Floats | None:
@@ -28,20 +30,35 @@ def states(result: xr.Dataset | xr.DataTree) -> Floats | None:
 
     Of paths in time the last state is taken.
     """
-    data = result
-    if isinstance(result, xr.DataTree):
-        if result.children and "samples" not in result:
-            return None
-        data = result["samples"].to_dataset() if result.children else result.to_dataset()
-        data.attrs = result.attrs
     for name in ("singular_values", "eigenvalues"):
-        if name in data:
-            values = data[name]
-            values = values.isel(time=[-1]) if "time" in values.dims else values
-            array = values.to_numpy()
+        array = _kept(result, name)
+        if array is not None:
             array = array[:, np.newaxis] if array.ndim == 2 else array
             return np.sort(array[..., : dataset.model_of(result).size], axis=-1)  # sweeps over sizes are padded
     return None
+
+
+def matrices(result: xr.Dataset | xr.DataTree) -> Floats | None:
+    """The kept matrices W (path, draw, row, column) of a result of one model; None where none were kept.
+
+    Of paths in time the last is taken.
+    """
+    array = _kept(result, "matrix")
+    if array is None or array.ndim != 4:  # Hermitian matrices have a real and an imaginary part
+        return None
+    size = dataset.model_of(result).size
+    return array[..., :size, :size]
+
+
+def _kept(result: xr.Dataset | xr.DataTree, name: str) -> Floats | None:
+    """A variable of the kept states (path, draw, …), or the last time of paths in time."""
+    data: Any = result
+    if isinstance(result, xr.DataTree) and result.children:
+        data = result.get("samples")
+    if data is None or name not in data:
+        return None
+    values = data[name]
+    return np.asarray((values.isel(time=[-1]) if "time" in values.dims else values).to_numpy(), dtype=np.float64)
 
 
 def scalars(result: xr.Dataset | xr.DataTree) -> dict[str, Floats]:
@@ -186,21 +203,37 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     values = states(member)
     if values is None:
         return
-    values = values[np.isfinite(values).all(axis=(1, 2))]
+    sound = np.isfinite(values).all(axis=(1, 2))
+    values = values[sound]
     if len(values) < 2:
         return
     with contextlib.suppress(InvalidValue):
         yield _trace_law(reference, values)
-    if not reference.energy.invariant:
-        return
-    pairs = values.shape[1] * max(model.size * (model.size - 1) / 2, 1)
-    few = values[: max(2, int(IDENTITY_WORK / pairs))]
-    outcome = identities.verdict(identities.identities(reference, few), FALSE_ALARM)
-    worst, text = outcome.worst, f"generator identities on {len(few)} paths"
-    if outcome.holds is None:
-        yield f"{text}: not known, too few paths for so skewed a law", True
+    W = matrices(member)
+    if W is not None or reference.energy.invariant:
+        yield _identities(reference, values, None if W is None else W[sound])
+
+
+def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bool]:
+    """Whether E[Lf] = 0: of functions of singular values or eigenvalues, and where there are matrices of those too."""
+    d = model.size
+    work = max(d * (d - 1) / 2, 1) if W is None else MATRIX_WORK * d * d
+    paths = min(len(values), max(2, int(IDENTITY_WORK / (work * values.shape[1]))))
+    text = f"generator identities on {paths} paths"
+    if isinstance(model.energy, MatrixEnergy):
+        try:
+            model.energy.gradient(np.zeros((d, d)))
+        except InvalidValue as error:  # one's own, whose functions a file does not hold
+            return f"{text}: not known, {error}", True
+    if W is None or not isinstance(model, DeepLinearNetwork):
+        found = identities.identities(model, values[:paths])
     else:
-        yield f"{text}: largest z {worst.z:.2f} (E[L {worst.name}]) (at most {outcome.threshold:.2f})", outcome.holds
+        found = matrix_identities.identities(model, W[:paths], values[:paths])
+    outcome = identities.verdict(found, FALSE_ALARM)
+    worst = outcome.worst
+    if outcome.holds is None:
+        return f"{text}: not known, too few paths for so skewed a law", True
+    return f"{text}: largest z {worst.z:.2f} (E[L {worst.name}]) (at most {outcome.threshold:.2f})", outcome.holds
 
 
 def _moved(sampler: xr.Dataset) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ with the divided difference φ'_{k,l} = (φ'_k − φ'_l)/(w_k − w_l): nothing
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from scipy.special import stdtrit
 
 from dlnmc import laws
 from dlnmc.defaults import size_towards
+from dlnmc.energies import MatrixEnergy
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc.statistics import mean_over_paths
@@ -60,7 +61,7 @@ class Coordinate(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """A test function: its value, the part of Lf due to the energy, the rest of Lf, and ∂f/∂u."""
+    """A test function f: its value, the part of Lf due to the energy, the rest of Lf, and ∂f/∂u (sample, …)."""
 
     value: Floats
     energy: Floats
@@ -114,9 +115,11 @@ COSINE = Function(np.cos, lambda w: -np.sin(w), lambda a, b: -np.cos(0.5 * (a + 
 ARCTANGENT = Function(np.arctan, _bump, lambda a, b: -(a + b) * _bump(a) * _bump(b))
 RESOLVENT = Function(_bump, lambda w: -2.0 * w * _bump(w) ** 2, _difference_of_resolvent)
 
+Factor = tuple[str, Function]
+
 # By name: the factors, each a coordinate and a function of it. For the network y = σ² and x = y^{1/N} (y^{1/32} beyond
 # depth 32) are in units of their size, and c = d^{1 + 1/N} takes x to the size of the smallest singular value's.
-NETWORK = {
+NETWORK: dict[str, tuple[Factor, ...]] = {
     "tr y": (("y", LINEAR),),
     "tr y²": (("y", SQUARE),),
     "tr log(1+y²)": (("y", LOGARITHM),),
@@ -128,7 +131,7 @@ NETWORK = {
     "(tr cos y)²": (("y", COSINE), ("y", COSINE)),
     "tr y tr arctan x": (("y", LINEAR), ("x", ARCTANGENT)),
 }
-DYSON = {
+DYSON: dict[str, tuple[Factor, ...]] = {
     "tr x": (("x", LINEAR),),
     "tr x²": (("x", SQUARE),),
     "tr log(1+x²)": (("x", LOGARITHM),),
@@ -165,10 +168,17 @@ def identities(model: DeepLinearNetwork | DysonBrownianMotion, samples: Any) -> 
     samples = np.asarray(samples, dtype=np.float64)
     if samples.ndim != 3 or len(samples) < 2 or samples.shape[1] < 1:
         raise InvalidValue(f"samples have the shape {samples.shape}: it must be (path, draw, component), of >= 2 paths")
+    return from_parts(model, _parts(model, samples))
+
+
+def from_parts(
+    model: DeepLinearNetwork | DysonBrownianMotion, parts: Mapping[str, tuple[Floats, Floats] | Floats]
+) -> list[Identity]:
+    """The identities of test functions, of each by name what is due to the energy, and the rest: (path, draw) both."""
     found = []
     trace = laws.trace(model.changed(energy="quadratic"))
     of_trace = 2.0 * math.sqrt(trace.var()) / trace.mean()
-    for name, (energy, rest) in _parts(model, samples).items():
+    for name, (energy, rest) in parts.items():
         per_path = (energy + rest).mean(axis=1)
         largest = float(np.max(np.abs(per_path), where=np.isfinite(per_path), initial=0.0))
         mean, error = (largest * each for each in mean_over_paths(per_path / (largest or 1.0)))  # no square underflows
@@ -227,37 +237,80 @@ def _parts(model: DeepLinearNetwork | DysonBrownianMotion, values: Any) -> dict[
         raise InvalidValue(f"values have the shape {values.shape}: the last axis must be {model.size} components")
     if isinstance(model, DeepLinearNetwork) and np.any(values < 0.0):
         raise InvalidValue(f"values contain {float(values[values < 0.0][0])!r}: singular values must be >= 0")
-    if model.energy.kind == "none":
-        raise InvalidValue("energy = 'none': free motion has no equilibrium, and no generator identities")
     if not model.energy.invariant:
         raise InvalidValue(
-            f"energy = {model.energy.kind!r}: it depends on all of W, and the identities are those of singular values"
+            f"energy = {model.energy.kind!r}: it depends on all of W, and the identities are those of singular values; "
+            "those of dlnmc.matrix_identities hold"
         )
-    laws.trace(model.changed(energy="quadratic"))  # refuses where there is none
+    check_equilibrium(model)
     size = size_towards(model, 1.0)
-    blocks = np.array_split(values.reshape(-1, model.size), max(1, math.ceil(values.size * model.size / BLOCK)))
-    pieces = [_parts_of_block(model, block, size) for block in blocks]
-    shape = (2, *values.shape[:-1])
-    return {name: np.concatenate([piece[name] for piece in pieces], axis=1).reshape(shape) for name in pieces[0]}
+    blocks = np.array_split(values.reshape(-1, model.size), blocks_for(values.size * model.size))
+    return joined([_parts_of_block(model, block, size) for block in blocks], values.shape[:-1])
+
+
+def check_equilibrium(model: DeepLinearNetwork | DysonBrownianMotion) -> None:
+    """Raise InvalidValue where a model has no equilibrium, and no identities."""
+    energy = model.energy
+    if energy.kind == "none":
+        raise InvalidValue("energy = 'none': free motion has no equilibrium, and no generator identities")
+    if isinstance(energy, MatrixEnergy) and not energy.softness(model.size) > 0.0:
+        raise InvalidValue(
+            f"energy = {energy.kind!r}: it does not confine all of W, and there is no equilibrium, and no generator "
+            "identities"
+        )
+    laws.trace(model.changed(energy="quadratic"))  # refuses κ = 0, and infinite depth above the threshold
+
+
+def blocks_for(numbers: int) -> int:
+    """In how many blocks to take so many numbers, of each test function, that memory does not matter."""
+    return max(1, math.ceil(numbers / BLOCK))
+
+
+def joined(pieces: Sequence[Mapping[str, Floats]], shape: tuple[int, ...]) -> dict[str, Floats]:
+    """The parts (2, *shape) by name, from those of blocks (2, sample)."""
+    return {name: np.concatenate([piece[name] for piece in pieces], axis=1).reshape((2, *shape)) for name in pieces[0]}
 
 
 def _parts_of_block(model: DeepLinearNetwork | DysonBrownianMotion, values: Floats, size: float) -> dict[str, Floats]:
-    functions: dict[str, tuple[tuple[str, Function], ...]]
     if isinstance(model, DeepLinearNetwork):
-        a = 1.0 / min(model.depth, DEEPEST)
-        y, x = (_power_of_y(model, values, power).stretched(size ** (-2.0 * power)) for power in (1.0, a))
-        functions, coordinates = NETWORK, {"y": y, "x": x, "cx": x.stretched(model.width ** (1.0 + a))}
-        rate = model.depth if model.clock == "paper" else 1.0
-    else:
-        functions, coordinates, rate = DYSON, {"x": _eigenvalues(model, values).stretched(1.0 / size)}, 1.0
-    temperature = model.kappa / model.beta
-    known = {factor for factors in functions.values() for factor in factors}
-    means = {(name, phi): _mean(coordinates[name], phi, temperature) for name, phi in known}
+        sigma = np.sort(values, axis=-1)[..., ::-1]
+        return combined(model, NETWORK, network_means(model, sigma, model.slope(sigma), size))
+    x = _eigenvalues(model, values).stretched(1.0 / size)
+    return combined(model, DYSON, _means(model, DYSON, {"x": x}))
+
+
+def combined(
+    model: DeepLinearNetwork | DysonBrownianMotion,
+    functions: Mapping[str, tuple[Hashable, ...]],
+    factors: Mapping[Any, Applied],
+) -> dict[str, Floats]:
+    """The parts (2, sample) of test functions in the model's own clock; each function is a product of factors."""
+    rate = model.depth if isinstance(model, DeepLinearNetwork) and model.clock == "paper" else 1.0
     parts = {}
-    for name, factors in functions.items():
-        f = reduce(partial(_product, temperature), (means[factor] for factor in factors))
+    for name, keys in functions.items():
+        f = reduce(partial(_product, model.kappa / model.beta), (factors[key] for key in keys))
         parts[name] = rate * np.stack([f.energy, f.rest])
     return parts
+
+
+def network_means(model: DeepLinearNetwork, sigma: Floats, slope: Floats, size: float) -> dict[Factor, Applied]:
+    """All factors in NETWORK, in the clock of infinite depth, at falling singular values (sample, component).
+
+    `slope` is ∂E/∂σ_k, of the same shape: for every energy (u_kᵀ E' v_k), as only first derivatives are asked.
+    """
+    a = 1.0 / min(model.depth, DEEPEST)
+    y, x = (_power_of_y(model, sigma, slope, power).stretched(size ** (-2.0 * power)) for power in (1.0, a))
+    return _means(model, NETWORK, {"y": y, "x": x, "cx": x.stretched(model.width ** (1.0 + a))})
+
+
+def _means(
+    model: DeepLinearNetwork | DysonBrownianMotion,
+    functions: Mapping[str, tuple[Factor, ...]],
+    coordinates: Mapping[str, Coordinate],
+) -> dict[Factor, Applied]:
+    temperature = model.kappa / model.beta
+    known = {factor for factors in functions.values() for factor in factors}
+    return {(name, phi): _mean(coordinates[name], phi, temperature) for name, phi in known}
 
 
 def _mean(at: Coordinate, phi: Function, temperature: float) -> Applied:
@@ -277,13 +330,34 @@ def _mean(at: Coordinate, phi: Function, temperature: float) -> Applied:
 
 def _product(temperature: float, f: Applied, g: Applied) -> Applied:
     """The test function fg: L(fg) = f Lg + g Lf + 2 (κ/β) ⟨∂f, ∂g⟩."""
-    both = np.sum(f.gradient * g.gradient, axis=-1)
+    both = inner(f.gradient, g.gradient)
     return Applied(
         value=f.value * g.value,
         energy=f.value * g.energy + g.value * f.energy,
         rest=f.value * g.rest + g.value * f.rest + 2.0 * temperature * both,
-        gradient=f.value[:, None] * g.gradient + g.value[:, None] * f.gradient,
+        gradient=scaled(f.value, g.gradient) + scaled(g.value, f.gradient),
     )
+
+
+def composed(temperature: float, phi: Function, f: Applied) -> Applied:
+    """The test function φ(f): L φ(f) = φ' Lf + (κ/β) φ'' ⟨∂f, ∂f⟩."""
+    slope, curvature = phi.derivative(f.value), phi.difference(f.value, f.value)
+    return Applied(
+        value=phi.value(f.value),
+        energy=slope * f.energy,
+        rest=slope * f.rest + temperature * curvature * inner(f.gradient, f.gradient),
+        gradient=scaled(slope, f.gradient),
+    )
+
+
+def inner(a: Floats, b: Floats) -> Floats:
+    """The inner product (sample,) over all axes but the first."""
+    return np.asarray(np.sum(a * b, axis=tuple(range(1, a.ndim))))
+
+
+def scaled(factor: Floats, a: Floats) -> Floats:
+    """The product of numbers (sample,) and arrays (sample, …)."""
+    return factor.reshape(-1, *[1] * (a.ndim - 1)) * a
 
 
 def _eigenvalues(model: DysonBrownianMotion, x: Floats) -> Coordinate:
@@ -292,8 +366,10 @@ def _eigenvalues(model: DysonBrownianMotion, x: Floats) -> Coordinate:
     return Coordinate(x, np.ones_like(x), zero, model.slope(x), zero, np.asarray(2.0 / model.beta))
 
 
-def _power_of_y(model: DeepLinearNetwork, sigma: Floats, a: float) -> Coordinate:
+def _power_of_y(model: DeepLinearNetwork, sigma: Floats, slope: Floats, a: float) -> Coordinate:
     """The coordinate w = y^a, a >= 1/N, in u = Nλ and the clock of infinite depth, for finite and infinite N.
+
+    σ falls; `slope` is ∂E/∂σ.
 
     With p = w_z φ', z = log σ, the pairs of the entropy and of the noise are
 
@@ -304,7 +380,6 @@ def _power_of_y(model: DeepLinearNetwork, sigma: Floats, a: float) -> Coordinate
     """
     N, kappa, beta = model.depth, model.kappa, model.beta
     e = a - 1.0 / N
-    sigma = np.sort(sigma, axis=-1)[..., ::-1]
     k, l = np.triu_indices(sigma.shape[-1], 1)
     large, small = sigma[:, k], sigma[:, l]
     ratio = np.divide(small, large, out=np.ones_like(large), where=large > 0.0)
@@ -324,7 +399,7 @@ def _power_of_y(model: DeepLinearNetwork, sigma: Floats, a: float) -> Coordinate
         w=sigma ** (2.0 * a),
         slope=2.0 * a * sigma ** (2.0 * a - 1.0 / N),
         curvature=(2.0 * a - 1.0 / N) * w_z_in_x,
-        pull=sigma * model.slope(sigma) * w_z_in_x,
+        pull=sigma * slope * w_z_in_x,
         P=2.0 * a / beta * P,
         Q=2.0 * a / beta * (sigma ** (2.0 * (a + e)))[:, k] * Q,
     )
