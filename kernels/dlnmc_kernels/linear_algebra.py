@@ -104,14 +104,14 @@ def rotate(a: Lane, i: int, j: int, stride: int, c: Lane, s: Lane, size: int) ->
 def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
     """Rotate the rows of `a` until they are orthogonal, and those of `u` along; `norms` are their squared lengths.
 
-    The sweep that finds no cosine between rows above `enough` is the last. It leaves cosines about as large as the
-    squares of those that it found.
+    `u` may have no rows. The sweep that finds no cosine between rows above `enough` is the last. It leaves cosines
+    about as large as the squares of those that it found.
 
     One-sided Jacobi rotations (Hestenes 1958), which find small singular values to their own relative accuracy. Where
     `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Returns the number of sweeps: few where u was
     nearly right. A lane that is done stays as it is while others go on. Lengths are to be between 1e-65 and 1e75.
     """
-    size = len(norms)
+    size, along = len(norms), len(u) // len(norms)
     settled = splat(0.0) > 0.0
     for sweep in range(MOST_SWEEPS):
         for p in range(size):
@@ -128,7 +128,7 @@ def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
                     exchanged = oblique & (beta > alpha)  # longer rows come first: fewer sweeps
                     c, s = select(exchanged, s, c), select(exchanged, -c, s)
                     rotate(a, p * size, q * size, 1, c, s, size)
-                    rotate(u, p * size, q * size, 1, c, s, size)
+                    rotate(u, p * along, q * along, 1, c, s, along)
                     store(norms, p, select(exchanged, high, low))
                     store(norms, q, select(exchanged, low, high))
         if not any_of(unsettled):
@@ -220,61 +220,56 @@ def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> 
 
 
 @device
-def diagonalise(a: Lane, r: Lane, size: int) -> int:
-    """Rotate rows and columns of a symmetric `a` until it is diagonal, and the rows of `r` along (Jacobi 1846).
+def diagonalise(a: Lane, r: Lane, values: Lane, norms: Lane, enough: float) -> int:
+    """A symmetric a = rᵀ diag(values) r with an orthogonal r, values in no order; `norms` is for work.
 
-    Where r began as the identity, a = rᵀ diag r. Returns the number of sweeps.
+    By the rows of a + c with its Frobenius norm c, of which no eigenvalue is negative: values are exact to the rounding
+    of c. Returns the number of sweeps; `enough` is that of `orthogonalise`.
     """
-    for sweep in range(MOST_SWEEPS):
-        scale = splat(0.0)
-        for i in range(size * size):
-            scale = scale + load(a, i) * load(a, i)
-        least = scale * (TOLERANCE * TOLERANCE)
-        rotated = False
-        for p in range(size - 1):
-            for q in range(p + 1, size):
-                shared = load(a, p * size + q)
-                oblique = shared * shared > least
-                if any_of(oblique):
-                    rotated = True
-                    apart = load(a, q * size + q) - load(a, p * size + p)
-                    _, c, s = rotation(apart, shared, oblique)
-                    rotate(a, p * size, q * size, 1, c, s, size)
-                    rotate(a, p, q, size, c, s, size)
-                    rotate(r, p * size, q * size, 1, c, s, size)
-        if not rotated:
-            return sweep + 1
-    return MOST_SWEEPS
-
-
-@device
-def orthonormalise(a: Lane, size: int) -> None:
-    """Make the rows of a nearly orthogonal `a` orthonormal, one after the other (Gram and Schmidt)."""
-    for k in range(size):
-        for i in range(k):
-            shared = dot(a, k, a, i, size)
-            for j in range(size):
-                store(a, k * size + j, load(a, k * size + j) - shared * load(a, i * size + j))
-        inverse = reciprocal(sqrt(maximum(dot(a, k, a, k, size), splat(TINY))))
+    size = len(values)
+    squared = splat(0.0)
+    for i in range(size * size):
+        squared = squared + load(a, i) * load(a, i)
+    c = sqrt(squared)
+    for i in range(size):
         for j in range(size):
-            store(a, k * size + j, load(a, k * size + j) * inverse)
+            store(r, i * size + j, load(a, i * size + j) + c if i == j else load(a, i * size + j))
+    sweeps = orthogonalise(r, r[:0], norms, enough)
+    normalise(r, norms, values)
+    for k in range(size):
+        store(values, k, load(values, k) - c)
+    return sweeps
 
 
 @device
-def exponential(omega: Lane, size: int, out: Lane) -> None:
-    """An orthogonal matrix that is e^ω but for terms of third order, for an antisymmetric ω.
+def rotation_by(omega: Lane, size: int, out: Lane) -> None:
+    """Cayley's transform (1 − ω/2)⁻¹(1 + ω/2) of an antisymmetric ω: orthogonal, and e^ω but for terms of third order.
 
-    Angles that are large are made smaller, all alike: of much larger ones the rows would be too nearly parallel.
+    Angles that are large are made smaller, all alike: of much larger ones the inverse would lose its digits. It is
+    Gauss and Jordan's, in place; no pivot is below 1.
     """
-    product(omega, omega, size, out)
     squared = splat(0.0)
     for i in range(size * size):
         squared = squared + load(omega, i) * load(omega, i)
     most = splat(LARGEST_ANGLE)
-    scale = most * reciprocal(maximum(sqrt(squared), most))
+    scale = most * reciprocal(maximum(sqrt(squared), most)) * -0.5
     for i in range(size):
         for j in range(size):
-            n = i * size + j
-            o_ij = load(out, n) * (scale * scale * 0.5) + load(omega, n) * scale
-            store(out, n, o_ij + (1.0 if i == j else 0.0))
-    orthonormalise(out, size)
+            store(out, i * size + j, splat(1.0) if i == j else load(omega, i * size + j) * scale)
+    for p in range(size):
+        inverse = reciprocal(load(out, p * size + p))
+        for j in range(size):
+            if j != p:
+                store(out, p * size + j, load(out, p * size + j) * inverse)
+        for i in range(size):
+            if i != p:
+                factor = load(out, i * size + p)
+                for j in range(size):
+                    if j != p:
+                        store(out, i * size + j, load(out, i * size + j) - factor * load(out, p * size + j))
+                store(out, i * size + p, -factor * inverse)
+        store(out, p * size + p, inverse)
+    for i in range(size):
+        for j in range(size):
+            twice = load(out, i * size + j) * 2.0
+            store(out, i * size + j, twice - 1.0 if i == j else twice)

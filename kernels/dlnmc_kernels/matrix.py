@@ -11,7 +11,7 @@ and at infinite depth, with time divided by 1/N (14.6), λ^N is replaced by e^z,
 Steps of W itself come too rarely near det W = 0, where a singular value λ^N hardly moves while λ does. So a state is
 u, v and the level λ (or z), and a step moves it to
 
-    W' = uᵀ R (Λ + m)^N R v,   m symmetric, R = e^ω orthogonal,
+    W' = uᵀ R (Λ + m)^N R v,   m symmetric, R = e^ω but for terms of third order,
 
 where the symmetric part of u dW vᵀ makes m and the antisymmetric one ω: with f = λ^N, f_kl = (σ_k − σ_l)/(λ_k − λ_l),
 the divided difference, and s = λ_k + λ_l (2 at infinite depth),
@@ -34,12 +34,13 @@ from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_v
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, minimum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import diagonalise, dot, exponential, make_unit, product, set_identity, transpose
+from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
 from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
 LEAST = 1e-140  # of levels that are divided by
+ENOUGH = 1e-6  # of cosines between rows of Λ + m: what is left is about their squares
 WHOLE = 24.0  # up to this depth divided differences are sums of products
 
 
@@ -65,16 +66,44 @@ def decay(u: Lane) -> Lane:
 
 
 @device
+def whole_power(x: Lane, n: int) -> Lane:
+    """xⁿ for a whole n >= 0."""
+    result = splat(1.0)
+    for _ in range(n):
+        result = result * x
+    return result
+
+
+@device
+def raised(x: Lane, depth: float) -> Lane:
+    """x^N for x >= 0."""
+    return whole_power(x, int(depth)) if is_whole(depth) else power(x, depth)
+
+
+@device
+def is_whole(depth: float) -> bool:
+    """Whether divided differences are sums of products."""
+    return depth <= WHOLE and depth == math.floor(depth)
+
+
+@device
+def divided(depth: float, k: Lane, l: Lane) -> tuple[Lane, Lane]:
+    """The divided difference f of x^N, and k ∂f/∂k / N, at whole depths: f = Σ k^{N−1−s} l^s."""
+    f, slope, last = splat(1.0), splat(0.0), splat(1.0)
+    for _ in range(int(depth) - 1):
+        last = last * l
+        slope = slope * k + f
+        f = f * k + last
+    return f, slope * k * (1.0 / depth)
+
+
+@device
 def pair(depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
     """The divided difference a of x^N, and x_k ∂_{x_k} log a / N; at infinite depth x is x^N, and a that of its log."""
+    if is_whole(depth):
+        a, rise = divided(depth, x_k, x_l)
+        return a, rise * reciprocal(maximum(a, splat(TINY)))
     inverse_depth = 1.0 / depth
-    if depth <= WHOLE and depth == math.floor(depth):
-        a, slope, last = splat(1.0), splat(0.0), splat(1.0)
-        for _ in range(int(depth) - 1):
-            last = last * x_l
-            slope = slope * x_k + a
-            a = a * x_k + last
-        return a, slope * x_k * reciprocal(maximum(a, splat(TINY))) * inverse_depth
     larger, smaller = maximum(maximum(x_k, x_l), splat(TINY)), maximum(minimum(x_k, x_l), splat(TINY))
     u = log(larger) - log(smaller)
     share = smaller_share(inverse_depth, u if math.isinf(depth) else u * depth)
@@ -82,6 +111,18 @@ def pair(depth: float, x_k: Lane, x_l: Lane) -> tuple[Lane, Lane]:
     if math.isinf(depth):
         return larger * decay(u), share
     return power(larger, depth - 1.0) * decay(u * depth) * reciprocal(decay(u)) * depth, share
+
+
+@device
+def scaled_pair(depth: float, k: Lane, l: Lane) -> tuple[Lane, Lane, Lane, Lane]:
+    """For k, l <= 1, one of them 1: f, k ∂f/∂k / N, k^N and l^N; at infinite depth k and l are such powers."""
+    if is_whole(depth):
+        f, rise = divided(depth, k, l)
+        return f, rise, raised(k, depth), raised(l, depth)
+    f, share = pair(depth, k, l)
+    if math.isinf(depth):
+        return f, share * f, k, l
+    return f, share * f, raised(k, depth), raised(l, depth)
 
 
 @normals_per_step.register(Matrix)
@@ -92,62 +133,68 @@ def _normals_per_step(model: Matrix, size: int) -> int:
 @device
 def sigma_of(model: Matrix, level: Lane) -> Lane:
     """The singular value of a level, λ or log σ."""
-    return exp(level) if math.isinf(model.depth) else power(level, model.depth)
+    return exp(level) if math.isinf(model.depth) else raised(level, model.depth)
 
 
 @device
 def tangent(
-    model: Matrix, level: Lane, sigma: Lane, z: Lane, G: Lane, dt: float, m: Lane, omega: Lane, shift: Lane
+    model: Matrix, level: Lane, sigma: Lane, z: Lane, G: Lane, dt: float, m: Lane, omega: Lane, work: Lane, more: Lane
 ) -> None:
-    """Λ + m and ω for the noise z and the force G, both in the frame."""
+    """Λ + m and ω for the noise z and the force G, both in the frame.
+
+    Levels are not taken for less than a fraction of their noise in a step, where they are divided by.
+    """
     d, depth, deepest = model.width, model.depth, math.isinf(model.depth)
     inverse_depth = 1.0 / depth
-    noise = math.sqrt(2.0 * model.kappa * dt / model.beta)
-    least = max(smallest_gap(1.0 if deepest else depth, model.beta, model.kappa, dt), LEAST)
-    most = math.inf if deepest else 1.0
+    base, inverse, force, drift = work[:d], work[d : 2 * d], more[:d], more[d : 2 * d]
+    least = splat(max(smallest_gap(1.0 if deepest else depth, model.beta, model.kappa, dt), LEAST))
+    half_noise = 0.5 * math.sqrt(2.0 * model.kappa * dt / model.beta)
     entropy, repulsion = dt / model.beta, model.kappa * dt / model.beta
     for k in range(d):
-        store(shift, k, splat(0.0))
-        store(omega, k * d + k, splat(0.0))
+        store(drift, k, splat(0.0))
+        if deepest:
+            store(base, k, maximum(load(sigma, k), splat(LEAST)))
+            store(force, k, load(sigma, k))
+        else:
+            store(base, k, maximum(load(level, k), least))
+            store(force, k, raised(load(level, k), depth - 1.0))
+        store(inverse, k, reciprocal(load(base, k)))
     for k in range(d):
-        lam_k, sigma_k = load(level, k), load(sigma, k)
         for l in range(k):
             i, j = k * d + l, l * d + k
-            lam_l, sigma_l = load(level, l), load(sigma, l)
-            if deepest:
-                f, h = pair(depth, sigma_k, sigma_l)
-                s, own = splat(2.0), splat(0.5)
-                to_level_k, to_level_l = splat(1.0), splat(1.0)
-            else:
-                f, h = pair(depth, lam_k, lam_l)
-                s = maximum(lam_k + lam_l, splat(least))
-                own = lam_k * reciprocal(s)
-                to_level_k = reciprocal(maximum(lam_k, splat(least)))
-                to_level_l = reciprocal(maximum(lam_l, splat(least)))
-            one_over_s, total = reciprocal(s), maximum(sigma_k + sigma_l, splat(TINY))
-            f = maximum(f, splat(TINY))
-            q = sqrt(minimum(maximum(total * reciprocal(f * s), splat(inverse_depth)), splat(most)))
-            symmetric, odd = (load(G, i) + load(G, j)) * 0.5, (load(G, i) - load(G, j)) * 0.5
-            m_kl = (load(z, i) + load(z, j)) * q * (0.5 * noise) - symmetric * total * one_over_s * dt
-            omega_kl = (load(z, i) - load(z, j)) * reciprocal(q) * one_over_s * (0.5 * noise)
-            omega_kl = omega_kl - odd * f * one_over_s * dt
+            scale = minimum(load(inverse, k), load(inverse, l))
+            k_1, l_1 = load(base, k) * scale, load(base, l) * scale
+            f, rise, k_N, l_N = scaled_pair(depth, k_1, l_1)
+            s, t = splat(2.0) if deepest else k_1 + l_1, k_N + l_N
+            r = reciprocal(f * s * t)
+            root = sqrt(r)
+            one_over_s = r * f * t
+            own = k_1 * one_over_s * inverse_depth
+            if not deepest:
+                one_over_s = one_over_s * scale
+            symmetric, odd = load(G, i) + load(G, j), load(G, i) - load(G, j)
+            m_kl = (load(z, i) + load(z, j)) * (t * root * half_noise)
+            m_kl = m_kl - symmetric * (load(sigma, k) + load(sigma, l)) * one_over_s * (0.5 * dt)
+            omega_kl = (load(z, i) - load(z, j)) * (f * s * root * one_over_s * half_noise)
+            omega_kl = omega_kl - odd * (f * maximum(load(force, k), load(force, l))) * one_over_s * (0.5 * dt)
             store(m, i, m_kl)
             store(m, j, m_kl)
             store(omega, i, omega_kl)
             store(omega, j, -omega_kl)
-            h_l = (1.0 - inverse_depth) - h
-            share = (h + sigma_k * reciprocal(total) - own * inverse_depth) * 0.5
+            h = rise * (r * s * t)
+            share = (h + k_N * (r * f * s) - own) * 0.5
             share_l = (1.0 - inverse_depth) - share
-            apart = one_over_s * repulsion
-            store(shift, k, load(shift, k) + share * to_level_k * entropy + (1.0 - h * 2.0) * apart)
-            store(shift, l, load(shift, l) + share_l * to_level_l * entropy + (1.0 - h_l * 2.0) * apart)
+            if not deepest:
+                share, share_l = share * load(inverse, k), share_l * load(inverse, l)
+            apart, turned = one_over_s * repulsion, h * 2.0
+            store(drift, k, load(drift, k) + share * entropy + (1.0 - turned) * apart)
+            store(drift, l, load(drift, l) + share_l * entropy + (turned + (2.0 * inverse_depth - 1.0)) * apart)
+    noise = 2.0 * half_noise * (1.0 if deepest else math.sqrt(inverse_depth))
     for k in range(d):
         i = k * d + k
-        force = load(sigma, k)
-        if not deepest:
-            force = power(load(level, k), depth - 1.0)
-        own_noise = load(z, i) * (noise if deepest else noise * math.sqrt(inverse_depth))
-        store(m, i, load(level, k) + load(shift, k) + own_noise - force * load(G, i) * dt)
+        store(omega, i, splat(0.0))
+        own_force = load(force, k) * load(G, i) * dt
+        store(m, i, load(level, k) + load(drift, k) + load(z, i) * noise - own_force)
 
 
 @explicit_step.register(Matrix)
@@ -155,8 +202,9 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
     d = model.width
     n = d * d
     v, u, level = x[:n], x[n : 2 * n], x[2 * n :]
-    sigma, shift = work[0][:d], work[1][:d]
-    W, G, m, omega, R, r, spare, turned = work[2], work[3], work[4], work[5], work[6], work[7], work[8], work[9]
+    new_v, new_u, new_level = proposal[:n], proposal[n : 2 * n], proposal[2 * n :]
+    sigma, W, G, m, omega = work[0][:d], work[1], work[2], work[3], work[4]
+    R, r, spare, turned, noise = work[5], work[6], work[7], work[8], work[9]
     for k in range(d):
         store(sigma, k, sigma_of(model, load(level, k)))
         for j in range(d):
@@ -166,28 +214,32 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
     pull(model.energy, W, u, v, sigma, G, spare, turned)
     product(u, z, d, spare)
     transpose(v, d, turned)
-    product(spare, turned, d, W)
-    tangent(model, level, sigma, W, G, dt, m, omega, shift)
-    exponential(omega, d, R)
-    set_identity(r, d)
-    diagonalise(m, r, d)
+    product(spare, turned, d, noise)
+    tangent(model, level, sigma, noise, G, dt, m, omega, R, r)
+    rotation_by(omega, d, R)
+    diagonalise(m, r, new_level, sigma, ENOUGH)
     product(r, R, d, spare)
-    product(spare, v, d, proposal[:n])
+    product(spare, v, d, new_v)
     transpose(R, d, turned)
     product(r, turned, d, spare)
-    product(spare, u, d, proposal[n : 2 * n])
-    crosses = model.depth % 2.0 != 0.0
+    product(spare, u, d, new_u)
     for k in range(d):
-        for rows in (proposal[:n], proposal[n : 2 * n]):
-            make_unit(rows, k, d, dot(rows, k, rows, k, d))
-        new = load(m, k * d + k)
-        if not math.isinf(model.depth):
-            if crosses:
-                flip = select(new < 0.0, splat(-1.0), splat(1.0))
-                for j in range(d):
-                    store(proposal, n + k * d + j, load(proposal, n + k * d + j) * flip)
-            new = absolute(new)
-        store(proposal, 2 * n + k, new)
+        make_unit(new_v, k, d, dot(new_v, k, new_v, k, d))
+        make_unit(new_u, k, d, dot(new_u, k, new_u, k, d))
+    if not math.isinf(model.depth):
+        reflect(model, new_level, new_u)
+
+
+@device
+def reflect(model: Matrix, level: Lane, u: Lane) -> None:
+    """Make levels positive, and take the sign of λ^N to the frame, unless N is even."""
+    d = model.width
+    for k in range(d):
+        if model.depth % 2.0 != 0.0:
+            flip = select(load(level, k) < 0.0, splat(-1.0), splat(1.0))
+            for j in range(d):
+                store(u, k * d + j, load(u, k * d + j) * flip)
+        store(level, k, absolute(load(level, k)))
 
 
 settle.register(Matrix)(settle_rows)

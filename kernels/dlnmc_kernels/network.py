@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_values, settle
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
-from dlnmc_kernels.linear_algebra import diagonalise, dot, exponential, make_unit, product, set_identity, transpose
+from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
+from dlnmc_kernels.matrix import ENOUGH, whole_power
 from dlnmc_kernels.ordering import settle_rows, sort
 
 TINY = 1e-140
@@ -44,15 +45,6 @@ def _normals_per_step(model: Network, size: int) -> int:
 def matrix_at(rows: Lane, p: int, d: int) -> Lane:
     """Matrix p of several that follow each other."""
     return rows[p * d * d : (p + 1) * d * d]
-
-
-@device
-def whole_power(x: Lane, n: int) -> Lane:
-    """xⁿ for a whole n >= 0."""
-    result = splat(1.0)
-    for _ in range(n):
-        result = result * x
-    return result
 
 
 @device
@@ -250,13 +242,13 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
             store(S, i * d + j, load(lam, i) if i == j else splat(0.0))
     resolve(model, lam, B, 1.0, omega, S, column)
     for p in range(N):
-        exponential(matrix_at(omega, p, d), d, matrix_at(O, p, d))
+        rotation_by(matrix_at(omega, p, d), d, matrix_at(O, p, d))
     deviation(model, lam, S, O, B, spare)
     resolve(model, lam, B, -1.0, omega, S, column)
     for p in range(N):
-        exponential(matrix_at(omega, p, d), d, matrix_at(O, p, d))
-    set_identity(r, d)
-    diagonalise(S, r, d)
+        rotation_by(matrix_at(omega, p, d), d, matrix_at(O, p, d))
+    new_lam = proposal[(N + 1) * d * d :]
+    diagonalise(S, r, new_lam, column[:d], ENOUGH)
     for p in range(N + 1):
         f, new = matrix_at(x, p, d), matrix_at(proposal, p, d)
         if p == 0:
@@ -268,9 +260,8 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
         for k in range(d):
             make_unit(new, k, d, dot(new, k, new, k, d))
     for k in range(d):
-        lam_k = load(S, k * d + k)
-        store(proposal, (N + 1) * d * d + k, absolute(lam_k))
-        flip = select(lam_k < 0.0, splat(-1.0), splat(1.0))
+        flip = select(load(new_lam, k) < 0.0, splat(-1.0), splat(1.0))
+        store(new_lam, k, absolute(load(new_lam, k)))
         for p in range(1, N + 1, 2):
             for j in range(d):
                 i = p * d * d + k * d + j

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_tools import complex_matrices_of, matrices_of, rows_of, sized
+from scipy import linalg
 
 from dlnmc_kernels import hermitian
 from dlnmc_kernels.jit import kernel
@@ -17,8 +18,8 @@ from dlnmc_kernels.linear_algebra import (
     diagonalise,
     dot,
     orthogonalise,
-    orthonormalise,
     product,
+    rotation_by,
     transpose,
 )
 
@@ -47,8 +48,8 @@ def orthogonalise_all(w, u, v, norms, enough):
 
 
 @kernel
-def diagonalise_all(a, r, size):
-    return diagonalise(a, r, size)
+def diagonalise_all(a, r, values, norms):
+    return diagonalise(a, r, values, norms, TOLERANCE)
 
 
 @kernel
@@ -57,8 +58,8 @@ def diagonalise_all_hermitian(a, u, size):
 
 
 @kernel
-def orthonormalise_all(a, size):
-    orthonormalise(a, size)
+def rotations_by(omega, size, out):
+    rotation_by(omega, size, out)
 
 
 def identities(size, dtype=float):
@@ -294,15 +295,10 @@ def eigen_decomposition(a):
     if np.iscomplexobj(a):
         rows, u = rows_of(a), rows_of(identities(size, complex))
         sweeps = diagonalise_all_hermitian(rows, u, size)
-        left, u = complex_matrices_of(rows), complex_matrices_of(u)
-    else:
-        rows, u = rows_of(a), rows_of(identities(size))
-        sweeps = diagonalise_all(rows, u, size)
-        left, u = matrices_of(rows), matrices_of(u)
-    x = np.einsum("...kk->...k", left)
-    beside = left - np.einsum("...k,kl->...kl", x, np.eye(size))
-    assert np.all(np.abs(beside).max(axis=(1, 2)) <= 2e-14 * np.linalg.norm(a, axis=(1, 2)))
-    return x, u, sweeps
+        return np.einsum("...kk->...k", complex_matrices_of(rows)), complex_matrices_of(u), sweeps
+    u, x = np.full((size * size, WIDTH), np.nan), np.full((size, WIDTH), np.nan)
+    sweeps = diagonalise_all(rows_of(a), u, x, np.zeros((size, WIDTH)))
+    return x.T, matrices_of(u), sweeps
 
 
 @pytest.mark.parametrize("dtype", [float, complex])
@@ -371,28 +367,44 @@ def test_what_is_no_number_stays_in_its_lane(where, wrong):
         assert not np.isfinite(adjoint(bad[0][3]) @ (bad[1][3][:, None] * bad[2][3])).all()
     for dtype in (float, complex):
         a = hermitian_part(different_matrices(3, rng).astype(dtype))
-        rows = [rows_of(a), rows_of(a)]
-        rows[1][3 * where[0] + where[1], 3] = rows[1][3 * where[1] + where[0], 3] = wrong
-        u = [rows_of(identities(3, dtype)) for _ in rows]
+        b = a.copy()
+        b[(3, *where)] = b[(3, *where[::-1])] = wrong
         with np.errstate(all="ignore"):
-            for i in range(2):
-                (diagonalise_all if dtype is float else diagonalise_all_hermitian)(rows[i], u[i], 3)
-        assert np.array_equal(rows[0][:, OTHERS], rows[1][:, OTHERS])
-        assert np.array_equal(u[0][:, OTHERS], u[1][:, OTHERS])
+            for good, bad in zip(eigen_decomposition(a)[:2], eigen_decomposition(b)[:2], strict=True):
+                assert np.array_equal(good[OTHERS], bad[OTHERS])
 
 
-# --- frames ---------------------------------------------------------------------------------------------------------
+# --- rotations ------------------------------------------------------------------------------------------------------
+
+
+def rotations(omega):
+    out = np.full((omega.shape[-1] ** 2, WIDTH), np.nan)
+    rotations_by(rows_of(omega), omega.shape[-1], out)
+    return matrices_of(out)
+
+
+def antisymmetric(size, strength, rng):
+    a = strength * rng.standard_normal((WIDTH, size, size))
+    return a - adjoint(a)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nearly_orthogonal_rows_become_orthonormal(size):
-    rng = np.random.default_rng(size)
-    q, bent = random_orthogonal(size, rng), 1e-2 * rng.standard_normal((WIDTH, size, size))
-    rows = rows_of(q + bent)
-    orthonormalise_all(rows, size)
-    a = matrices_of(rows)
-    assert np.abs(a @ adjoint(a) - np.eye(size)).max() < 1e-14
-    # Gram and Schmidt: row k is of the span of the first k, so that the triangular factor has a positive diagonal.
-    triangular = (q + bent) @ adjoint(a)
-    assert np.abs(np.triu(triangular, 1)).max() < 1e-14
-    assert np.all(np.einsum("...kk->...k", triangular) > 0.0)
+@pytest.mark.parametrize("strength", [0.0, 1e-8, 0.03, 1.0, 1e6, 1e100])
+def test_rotations_are_orthogonal_whatever_the_angle(size, strength):
+    r = rotations(antisymmetric(size, strength, np.random.default_rng(size)))
+    assert np.abs(r @ adjoint(r) - np.eye(size)).max() < 2e-14
+    assert np.linalg.det(r) == pytest.approx(np.ones(WIDTH), abs=1e-12)
+
+
+def test_small_rotations_are_exponentials_but_for_the_third_order():
+    omega = antisymmetric(4, 1.0, np.random.default_rng(1))
+    errors = [np.abs(rotations(t * omega) - linalg.expm(t * omega)).max() for t in (0.02, 0.01)]
+    assert errors[0] / errors[1] == pytest.approx(8.0, rel=0.05)
+    large = rotations(omega)
+    assert large == pytest.approx(np.linalg.solve(np.eye(4) - omega / 2.0, np.eye(4) + omega / 2.0), abs=1e-13)
+
+
+def test_rotations_follow_the_frame():
+    rng = np.random.default_rng(2)
+    omega, q = antisymmetric(4, 0.3, rng), random_orthogonal(4, rng)
+    assert rotations(q @ omega @ adjoint(q)) == pytest.approx(q @ rotations(omega) @ adjoint(q), abs=1e-14)
