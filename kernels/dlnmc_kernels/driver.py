@@ -66,6 +66,14 @@ def observe(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, 
 
 
 @device
+def aligned_rows(count: int) -> Lane:
+    """Zeros (count, 8) that begin on a cache line: loads and stores of rows that cross lines are slow."""
+    flat = np.zeros(count * WIDTH + WIDTH)
+    first = (-flat.ctypes.data % (8 * WIDTH)) // 8
+    return flat[first : first + count * WIDTH].reshape((count, WIDTH))
+
+
+@device
 def copy(rows: Lane, out: Lane) -> None:
     """Row by row: the assignment of whole arrays takes seconds to compile."""
     for i in range(len(rows)):
@@ -102,10 +110,10 @@ def run(
     """
     size = state.x.shape[1]
     count_of_normals = normals_per_step(model, size)
-    z = np.zeros((count_of_normals + 2, WIDTH))
-    proposal = np.zeros((size, WIDTH))
-    values = np.zeros((results.samples.shape[2], WIDTH))
-    work = np.zeros((SCRATCH, size, WIDTH))
+    z = aligned_rows(count_of_normals + 2)
+    proposal = aligned_rows(size)
+    values = aligned_rows(results.samples.shape[2])
+    work = aligned_rows(SCRATCH * size).reshape((SCRATCH, size, WIDTH))
     first_event = np.searchsorted(schedule.steps, from_step)
     for b in range(state.x.shape[0]):
         path = lane_numbers() + np.uint64(first_block + b) * np.uint64(WIDTH)

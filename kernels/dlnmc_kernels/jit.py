@@ -81,6 +81,11 @@ def device(function: F) -> F:
     return numba.njit(function, **FLAGS)
 
 
+def inlined(function: F) -> F:
+    """The same for small functions in inner loops, where a call would cost more than the work."""
+    return numba.njit(function, forceinline=True, **FLAGS)
+
+
 def compiled(function: F) -> F:
     """Compile an entry point that takes functions, of which compiled code cannot be kept on disk."""
     return numba.njit(function, nogil=True, **FLAGS)

@@ -3,7 +3,7 @@
 A d × d matrix of a block is an array of shape (d², 8), row by row.
 """
 
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, absolute, any_of, copy_sign, load, maximum, reciprocal, select, splat, sqrt, store
 
 TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
@@ -59,7 +59,7 @@ def set_identity(a: Lane, size: int) -> None:
             store(a, i * size + j, splat(1.0 if i == j else 0.0))
 
 
-@device
+@inlined
 def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
     """The inner product of row i of `a` and row j of `b`."""
     even, odd = splat(0.0), splat(0.0)
@@ -74,7 +74,7 @@ def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
 # --- singular values ------------------------------------------------------------------------------------------------
 
 
-@device
+@inlined
 def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
     """Tangent t, cosine and sine of the Jacobi rotation of a symmetric 2 × 2 matrix; none but in the paths `where`.
 
@@ -88,7 +88,7 @@ def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
     return t, c, t * c
 
 
-@device
+@inlined
 def rotate(a: Lane, i: int, j: int, stride: int, c: Lane, s: Lane, size: int) -> None:
     """Two lines of `a`, from i and from j on, become c a_i − s a_j and s a_i + c a_j.
 
@@ -100,37 +100,60 @@ def rotate(a: Lane, i: int, j: int, stride: int, c: Lane, s: Lane, size: int) ->
         store(a, j + k, s * a_i + c * a_j)
 
 
+@inlined
+def opponents(turn: int, i: int, size: int) -> tuple[int, int]:
+    """Pair i of round `turn` of a tournament of so many players, the lower first; the last may be missing, as a bye."""
+    rounds = size - 1 + size % 2
+    if i == 0:
+        return turn, rounds
+    p, q = turn + i, turn - i
+    if p >= rounds:
+        p -= rounds
+    if q < 0:
+        q += rounds
+    return min(p, q), max(p, q)
+
+
 @device
-def orthogonalise(a: Lane, u: Lane, norms: Lane, enough: float) -> int:
+def orthogonalise(a: Lane, u: Lane, norms: Lane, turns: Lane, enough: float) -> int:
     """Rotate the rows of `a` until they are orthogonal, and those of `u` along; `norms` are their squared lengths.
 
-    `u` may have no rows. The sweep that finds no cosine between rows above `enough` is the last. It leaves cosines
-    about as large as the squares of those that it found.
+    `u` may have no rows; `turns`, as many as `norms`, is for work. The sweep that finds no cosine between rows above
+    `enough` is the last. It leaves cosines about as large as the squares of those that it found.
 
     One-sided Jacobi rotations (Hestenes 1958), which find small singular values to their own relative accuracy. Where
-    `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Returns the number of sweeps: few where u was
-    nearly right. A lane that is done stays as it is while others go on. Lengths are to be between 1e-65 and 1e75.
+    `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Pairs of a round are disjoint, so that the
+    processor works on several at once. Returns the number of sweeps: few where u was nearly right. A lane that is done
+    stays as it is while others go on. Lengths are to be between 1e-65 and 1e75.
     """
     size, along = len(norms), len(u) // len(norms)
+    odd = size % 2  # then pair 0 has a bye
     settled = splat(0.0) > 0.0
     for sweep in range(MOST_SWEEPS):
         for p in range(size):
             store(norms, p, select(settled, load(norms, p), dot(a, p, a, p, size)))
         unsettled = splat(0.0) > 0.0
-        for p in range(size - 1):
-            for q in range(p + 1, size):
-                alpha, beta, gamma = load(norms, p), load(norms, q), dot(a, p, a, q, size)
-                oblique = (gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)) & ~settled
-                if any_of(oblique):
+        for turn in range(size - 1 + size % 2):
+            for i in range((size + 1) // 2):
+                p, q = opponents(turn, i, size)
+                if q < size:
+                    alpha, beta, gamma = load(norms, p), load(norms, q), dot(a, p, a, q, size)
+                    oblique = (gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)) & ~settled
                     unsettled = unsettled | (oblique & (gamma * gamma > alpha * beta * (enough * enough)))
                     t, c, s = rotation(beta - alpha, gamma, oblique)
                     low, high = alpha - t * gamma, beta + t * gamma
                     exchanged = oblique & (beta > alpha)  # longer rows come first: fewer sweeps
-                    c, s = select(exchanged, s, c), select(exchanged, -c, s)
-                    rotate(a, p * size, q * size, 1, c, s, size)
-                    rotate(u, p * along, q * along, 1, c, s, along)
+                    store(turns, 2 * i - odd, select(exchanged, s, c))
+                    store(turns, 2 * i + 1 - odd, select(exchanged, -c, s))
                     store(norms, p, select(exchanged, high, low))
                     store(norms, q, select(exchanged, low, high))
+            for i in range((size + 1) // 2):
+                p, q = opponents(turn, i, size)
+                if q < size:
+                    c, s = load(turns, 2 * i - odd), load(turns, 2 * i + 1 - odd)
+                    if any_of((s < 0.0) | (s > 0.0)):
+                        rotate(a, p * size, q * size, 1, c, s, size)
+                        rotate(u, p * along, q * along, 1, c, s, along)
         if not any_of(unsettled):
             return sweep + 1
         settled = ~unsettled
@@ -210,7 +233,7 @@ def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> 
     product(u, w, size, v)
     for i in range(size * size):
         store(v, i, load(v, i) * LARGE)
-    orthogonalise(v, u, work, enough)
+    orthogonalise(v, u, work, s, enough)
     normalise(v, work, s)
     for k in range(size):
         store(s, k, load(s, k) * (1.0 / LARGE))
@@ -234,7 +257,7 @@ def diagonalise(a: Lane, r: Lane, values: Lane, norms: Lane, enough: float) -> i
     for i in range(size):
         for j in range(size):
             store(r, i * size + j, load(a, i * size + j) + c if i == j else load(a, i * size + j))
-    sweeps = orthogonalise(r, r[:0], norms, enough)
+    sweeps = orthogonalise(r, r[:0], norms, values, enough)
     normalise(r, norms, values)
     for k in range(size):
         store(values, k, load(values, k) - c)

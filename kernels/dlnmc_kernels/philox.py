@@ -14,7 +14,7 @@ with the first-named field in the low bits. One counter gives two numbers, so sl
 import numpy as np
 
 from dlnmc_kernels.elementary import log, sincos_turns
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.jit import inlined
 from dlnmc_kernels.lanes import Lane, from_bits, splat, sqrt, store
 
 # Streams: what a number is used for. Never renumber them: stored results depend on it.
@@ -28,7 +28,7 @@ ONE_BITS = np.uint64(0x3FF0000000000000)
 U12, U16, U24, U32 = np.uint64(12), np.uint64(16), np.uint64(24), np.uint64(32)
 
 
-@device
+@inlined
 def philox4x32(c0: Lane, c1: Lane, c2: Lane, c3: Lane, k0: np.uint64, k1: np.uint64) -> tuple[Lane, Lane, Lane, Lane]:
     """Ten rounds on counters and keys of 32-bit words, each held in a uint64 lane (counters) or scalar (key)."""
     for _ in range(10):
@@ -43,7 +43,7 @@ def philox4x32(c0: Lane, c1: Lane, c2: Lane, c3: Lane, k0: np.uint64, k1: np.uin
     return c0, c1, c2, c3
 
 
-@device
+@inlined
 def random_words(key: np.uint64, stream: int, path: Lane, step: int, slot: int) -> tuple[Lane, Lane]:
     """Two lanes of 64 random bits for each path of the uint64 lane `path`."""
     unsigned_step = np.uint64(step)
@@ -55,26 +55,26 @@ def random_words(key: np.uint64, stream: int, path: Lane, step: int, slot: int) 
     return (r0 << U32) | r1, (r2 << U32) | r3
 
 
-@device
+@inlined
 def from_zero(bits: Lane) -> Lane:
     """Uniform on the multiples of 2^-52 in [0, 1)."""
     return from_bits((bits >> U12) | ONE_BITS) - 1.0
 
 
-@device
+@inlined
 def above_zero(bits: Lane) -> Lane:
     """Uniform on the multiples of 2^-52 in (0, 1]."""
     return 2.0 - from_bits((bits >> U12) | ONE_BITS)
 
 
-@device
+@inlined
 def uniform_pair(key: np.uint64, stream: int, path: Lane, step: int, slot: int) -> tuple[Lane, Lane]:
     """Two independent lanes, uniform on (0, 1]."""
     a, b = random_words(key, stream, path, step, slot)
     return above_zero(a), above_zero(b)
 
 
-@device
+@inlined
 def normal_pair(key: np.uint64, stream: int, path: Lane, step: int, slot: int) -> tuple[Lane, Lane]:
     """Two independent lanes of standard normals (Box and Muller 1958); the largest possible value is 8.5."""
     a, b = random_words(key, stream, path, step, slot)
@@ -83,7 +83,7 @@ def normal_pair(key: np.uint64, stream: int, path: Lane, step: int, slot: int) -
     return radius * cosine, radius * sine
 
 
-@device
+@inlined
 def fill_normals(out: Lane, size: int, key: np.uint64, stream: int, path: Lane, step: int) -> None:
     """Standard normals for components 0 ... size − 1 into `out`, shape (at least size rounded up to even, 8)."""
     for slot in range((size + 1) // 2):
@@ -92,7 +92,7 @@ def fill_normals(out: Lane, size: int, key: np.uint64, stream: int, path: Lane, 
         store(out, 2 * slot + 1, b)
 
 
-@device
+@inlined
 def fill_uniforms(out: Lane, size: int, key: np.uint64, stream: int, path: Lane, step: int) -> None:
     """Uniforms on (0, 1] for components 0 ... size − 1 into `out`, shape (at least size rounded up to even, 8)."""
     for slot in range((size + 1) // 2):

@@ -44,7 +44,7 @@ def decompose_all(w, u, v, s, work, enough):
 @kernel
 def orthogonalise_all(w, u, v, norms, enough):
     product(u, w, len(norms), v)
-    return orthogonalise(v, u, norms, enough)
+    return orthogonalise(v, u, norms, np.zeros_like(norms), enough)
 
 
 @kernel
