@@ -49,7 +49,7 @@ def matrix_rate(width):
 
 
 def numpy_matrix_rate(width, paths=512, beta=None, dt=1e-3):
-    """The same with NumPy: (12.12) at κ = 1 with its noise drawn in the singular frame, where it has the same law."""
+    """The same with NumPy: a step of (12.12) at κ = 1, with the normals of a fixed frame."""
     beta = beta or float(width)
     generator = np.random.default_rng(0)
     W = generator.standard_normal((paths, width, width)) / np.sqrt(2.0 * width)
@@ -64,7 +64,7 @@ def numpy_matrix_rate(width, paths=512, beta=None, dt=1e-3):
         slopes[:, diagonal, diagonal] = 0.0
         drift = -a[:, diagonal, diagonal] * sigma + (sigma * slopes.sum(axis=2) + 2.0 * np.sqrt(x)) / beta
         generator.standard_normal(out=z)
-        step = np.sqrt(a * (2.0 * dt / beta)) * z
+        step = np.sqrt(a * (2.0 * dt / beta)) * (left.transpose(0, 2, 1) @ z @ right.transpose(0, 2, 1))
         step[:, diagonal, diagonal] += drift * dt
         W += left @ step @ right
         repeats += 1

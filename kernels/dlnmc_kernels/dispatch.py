@@ -77,6 +77,12 @@ def pull(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane,
     """Write u E'(W) vᵀ to `out`, for W = uᵀ diag(s) v. All are square matrices, row by row, but for `s`."""
 
 
+@generic
+def looks_at_matrix(energy: Any) -> bool:
+    """Whether `pull` looks at `w`, and not at `s` alone: else it need not be filled."""
+    return True
+
+
 # --- what a model may provide: else it has one component for each singular value or eigenvalue, with its own noise --
 
 

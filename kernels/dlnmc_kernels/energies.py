@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import pull, slope, value
+from dlnmc_kernels.dispatch import looks_at_matrix, pull, slope, value
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, splat, store
 from dlnmc_kernels.linear_algebra import product, transpose
@@ -58,6 +58,17 @@ def _slope_polynomial(energy: Polynomial, s: Lane) -> Lane:
     for m in range(len(energy.powers), 0, -1):
         total = total * s + energy.powers[m - 1] * float(m)
     return total
+
+
+@looks_at_matrix.otherwise
+def _looks(energy: Any) -> bool:
+    return True
+
+
+@looks_at_matrix.register(Quadratic)
+@looks_at_matrix.register(Polynomial)
+def _does_not_look(energy: Any) -> bool:
+    return False
 
 
 @pull.otherwise

@@ -362,6 +362,34 @@ def _reciprocal_overload(x):  # type: ignore[no-untyped-def]
     return lambda x: _reciprocal(x)
 
 
+def reciprocal_root(x: Lane) -> Lane:
+    """1/√x to 3 ulp where x is a normal number > 0; for other x nothing is promised."""
+    return 1.0 / np.sqrt(x)
+
+
+def _emit_reciprocal_root(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    if simd() != "avx512f":
+        return _emit_reciprocal(builder, _llvm_function("sqrt")(builder, x))
+    byte = ir.IntType(8)
+    signature = ir.FunctionType(f64x8.vector, [f64x8.vector, f64x8.vector, byte])
+    estimate = cgutils.get_or_insert_function(builder.module, signature, "llvm.x86.avx512.rsqrt14.pd.512")
+    root = builder.call(estimate, [x, ir.Constant(f64x8.vector, ir.Undefined), ir.Constant(byte, 0xFF)])
+    for _ in range(2):
+        scaled = builder.fmul(x, root, flags=_FLAGS)
+        error = builder.fsub(_constant(1.0), builder.fmul(scaled, root, flags=_FLAGS), flags=_FLAGS)
+        half = builder.fmul(_constant(0.5), root, flags=_FLAGS)
+        root = builder.fadd(root, builder.fmul(half, error, flags=_FLAGS), flags=_FLAGS)
+    return root
+
+
+_reciprocal_root = _unary(_emit_reciprocal_root, f64x8, f64x8)
+
+
+@overload(reciprocal_root)
+def _reciprocal_root_overload(x):  # type: ignore[no-untyped-def]
+    return lambda x: _reciprocal_root(x)
+
+
 # --- masks ----------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,20 @@ A d × d matrix of a block is an array of shape (d², 8), row by row.
 """
 
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, absolute, any_of, copy_sign, load, maximum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.lanes import (
+    Lane,
+    absolute,
+    any_of,
+    copy_sign,
+    load,
+    maximum,
+    reciprocal,
+    reciprocal_root,
+    select,
+    splat,
+    sqrt,
+    store,
+)
 
 TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
 MOST_SWEEPS = 40  # a matrix of 64 rows takes ten
@@ -82,10 +95,11 @@ def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
     columns to c a_p − s a_q and s a_p + c a_q, it is diagonal, by −t `shared` and t `shared`.
     """
     twice = select(where, shared + shared, splat(0.0))
-    reach = absolute(apart) + sqrt(apart * apart + twice * twice)
-    t = copy_sign(twice, apart * shared) * reciprocal(maximum(reach, splat(TINY)))
-    c = select(where, reciprocal(sqrt(t * t + 1.0)), splat(1.0))
-    return t, c, t * c
+    inverse = reciprocal_root(maximum(apart * apart + twice * twice, splat(TINY)))
+    squared = absolute(apart) * inverse * 0.5 + 0.5  # of the cosine, at least ½
+    inverse_cosine = reciprocal_root(squared)
+    s = copy_sign(twice, apart * shared) * (inverse * inverse_cosine * 0.5)
+    return s * inverse_cosine, select(where, squared * inverse_cosine, splat(1.0)), s
 
 
 @inlined

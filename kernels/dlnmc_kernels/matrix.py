@@ -30,10 +30,21 @@ Eigenvalues of Λ + m may be negative: λ is their modulus. det W changes sign w
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_values, settle
+from dlnmc_kernels.dispatch import explicit_step, looks_at_matrix, normals_per_step, pull, read_values, settle
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, absolute, load, maximum, minimum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.lanes import (
+    Lane,
+    absolute,
+    load,
+    maximum,
+    minimum,
+    reciprocal,
+    reciprocal_root,
+    select,
+    splat,
+    store,
+)
 from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
 from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
@@ -118,7 +129,8 @@ def scaled_pair(depth: float, k: Lane, l: Lane) -> tuple[Lane, Lane, Lane, Lane]
     """For k, l <= 1, one of them 1: f, k ∂f/∂k / N, k^N and l^N; at infinite depth k and l are such powers."""
     if is_whole(depth):
         f, rise = divided(depth, k, l)
-        return f, rise, raised(k, depth), raised(l, depth)
+        smaller = raised(minimum(k, l), depth)
+        return f, rise, select(k < l, smaller, splat(1.0)), select(k < l, splat(1.0), smaller)
     f, share = pair(depth, k, l)
     if math.isinf(depth):
         return f, share * f, k, l
@@ -166,8 +178,8 @@ def tangent(
             k_1, l_1 = load(base, k) * scale, load(base, l) * scale
             f, rise, k_N, l_N = scaled_pair(depth, k_1, l_1)
             s, t = splat(2.0) if deepest else k_1 + l_1, k_N + l_N
-            r = reciprocal(f * s * t)
-            root = sqrt(r)
+            root = reciprocal_root(f * s * t)
+            r = root * root
             one_over_s = r * f * t
             own = k_1 * one_over_s * inverse_depth
             if not deepest:
@@ -207,10 +219,12 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
     R, r, spare, turned, noise = work[5], work[6], work[7], work[8], work[9]
     for k in range(d):
         store(sigma, k, sigma_of(model, load(level, k)))
-        for j in range(d):
-            store(spare, k * d + j, load(sigma, k) * load(v, k * d + j))
-    transpose(u, d, turned)
-    product(turned, spare, d, W)
+    if looks_at_matrix(model.energy):
+        for k in range(d):
+            for j in range(d):
+                store(spare, k * d + j, load(sigma, k) * load(v, k * d + j))
+        transpose(u, d, turned)
+        product(turned, spare, d, W)
     pull(model.energy, W, u, v, sigma, G, spare, turned)
     product(u, z, d, spare)
     transpose(v, d, turned)

@@ -15,7 +15,7 @@ order: so the curvature of the variety gives the entropic drift, and no singular
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import explicit_step, normals_per_step, pull, read_values, settle
+from dlnmc_kernels.dispatch import explicit_step, looks_at_matrix, normals_per_step, pull, read_values, settle
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
@@ -214,15 +214,17 @@ def deviation(model: Network, lam: Lane, S: Lane, O: Lane, B: Lane, spare: Lane)
 
 @device
 def end_to_end(model: Network, x: Lane, sigma: Lane, w: Lane, spare: Lane, turned: Lane) -> None:
-    """Write λ^N to `sigma`, and W = Q_N Λ^N Q_0ᵀ to `w`."""
+    """Write λ^N to `sigma`, and W = Q_N Λ^N Q_0ᵀ to `w` if the energy looks at it."""
     d, N = model.width, model.depth
     lam = x[(N + 1) * d * d :]
     for k in range(d):
         store(sigma, k, whole_power(load(lam, k), N))
-        for j in range(d):
-            store(spare, k * d + j, load(sigma, k) * load(x, k * d + j))
-    transpose(matrix_at(x, N, d), d, turned)
-    product(turned, spare, d, w)
+    if looks_at_matrix(model.energy):
+        for k in range(d):
+            for j in range(d):
+                store(spare, k * d + j, load(sigma, k) * load(x, k * d + j))
+        transpose(matrix_at(x, N, d), d, turned)
+        product(turned, spare, d, w)
 
 
 @explicit_step.register(Network)

@@ -20,6 +20,7 @@ from dlnmc_kernels.lanes import (
     maximum,
     minimum,
     reciprocal,
+    reciprocal_root,
     select,
     splat,
     sqrt,
@@ -338,15 +339,24 @@ def test_reciprocal_is_within_2_ulp_over_the_full_normal_range():
     assert worst <= 2.0
 
 
+def test_reciprocal_root_is_within_3_ulp_over_the_full_normal_range():
+    x = np.abs(normal_numbers(sized(400_000, 10_000)))
+    got = on_rows(reciprocal_root)(x)
+    worst = ulps(got, exactly(lambda v, m: 1 / m.sqrt(v), x)(got)).max()
+    print(f"reciprocal root: {worst:.3f} ulp")
+    assert worst <= 3.0
+
+
 @pytest.mark.skipif(JIT_DISABLED, reason="the code under test exists only when compiled")
 def test_primitives_keep_their_accuracy_on_a_cpu_without_wide_vectors_or_fused_multiply_add():
     program = """
 import test_elementary, test_lanes
 test_lanes.test_reciprocal_is_within_2_ulp_over_the_full_normal_range()
+test_lanes.test_reciprocal_root_is_within_3_ulp_over_the_full_normal_range()
 test_elementary.test_log_is_within_2_ulp_from_the_smallest_normal_number_to_the_largest()
 test_elementary.test_exp_is_within_2_ulp_between_its_limits()
 test_elementary.test_sincos_of_turns_is_within_2_to_the_minus_52_absolutely()
 """
     report = in_another_process(program, NUMBA_CPU_NAME="generic", NUMBA_DISABLE_JIT="0")
     print(report)
-    assert len(report.splitlines()) == 4
+    assert len(report.splitlines()) == 5
