@@ -22,6 +22,7 @@ from dlnmc_kernels.lanes import (
 TOLERANCE = 1e-14  # on cosines between rows that count as orthogonal
 MOST_SWEEPS = 40  # a matrix of 64 rows takes ten
 TINY = 1e-290  # keeps reciprocals finite
+SQUARED = 1e-285  # squares that are larger are not lost
 LARGE = 2.0**100  # what a matrix is multiplied by, so that products of its rows do not underflow
 LARGEST_ANGLE = 16.0  # of all rotations of a frame in a step: reached only where two levels are small beside a step
 NONE = 1e-130  # a squared length, so multiplied, that counts as none: one of a row of 1e-95
@@ -91,11 +92,16 @@ def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
 def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
     """Tangent t, cosine and sine of the Jacobi rotation of a symmetric 2 × 2 matrix; none but in the paths `where`.
 
+    And none of numbers so small that their squares are lost.
+
     Its diagonal is `apart`, the second entry minus the first, and `shared` stands beside it; turned by it, rows and
     columns to c a_p − s a_q and s a_p + c a_q, it is diagonal, by −t `shared` and t `shared`.
     """
-    twice = select(where, shared + shared, splat(0.0))
-    inverse = reciprocal_root(maximum(apart * apart + twice * twice, splat(TINY)))
+    both = shared + shared
+    squared_reach = apart * apart + both * both
+    where = where & (squared_reach > SQUARED)
+    twice = select(where, both, splat(0.0))
+    inverse = reciprocal_root(maximum(squared_reach, splat(SQUARED)))
     squared = absolute(apart) * inverse * 0.5 + 0.5  # of the cosine, at least ½
     inverse_cosine = reciprocal_root(squared)
     s = copy_sign(twice, apart * shared) * (inverse * inverse_cosine * 0.5)
@@ -132,8 +138,8 @@ def opponents(turn: int, i: int, size: int) -> tuple[int, int]:
 def orthogonalise(a: Lane, u: Lane, norms: Lane, turns: Lane, enough: float) -> int:
     """Rotate the rows of `a` until they are orthogonal, and those of `u` along; `norms` are their squared lengths.
 
-    `u` may have no rows; `turns`, as many as `norms`, is for work. The sweep that finds no cosine between rows above
-    `enough` is the last. It leaves cosines about as large as the squares of those that it found.
+    `u` may have no rows; `turns`, as many as `norms`, is for work. The sweep that finds no cosine between rows, and no
+    angle to turn by, above `enough` is the last. It leaves them about as large as the squares of those that it found.
 
     One-sided Jacobi rotations (Hestenes 1958), which find small singular values to their own relative accuracy. Where
     `a` began as u W with an orthogonal u, it ends as Σ V with W = uᵀ Σ V. Pairs of a round are disjoint, so that the
@@ -153,10 +159,12 @@ def orthogonalise(a: Lane, u: Lane, norms: Lane, turns: Lane, enough: float) -> 
                 if q < size:
                     alpha, beta, gamma = load(norms, p), load(norms, q), dot(a, p, a, q, size)
                     oblique = (gamma * gamma > alpha * beta * (TOLERANCE * TOLERANCE)) & ~settled
-                    unsettled = unsettled | (oblique & (gamma * gamma > alpha * beta * (enough * enough)))
                     t, c, s = rotation(beta - alpha, gamma, oblique)
+                    large = (gamma * gamma > alpha * beta * (enough * enough)) | (absolute(t) > enough)
                     low, high = alpha - t * gamma, beta + t * gamma
-                    exchanged = oblique & (beta > alpha)  # longer rows come first: fewer sweeps
+                    # Longer rows come first, which saves sweeps; but a sweep in which rows move may miss a pair.
+                    exchanged = oblique & (beta > alpha)
+                    unsettled = unsettled | exchanged | (oblique & large & (absolute(t) > 0.0))
                     store(turns, 2 * i - odd, select(exchanged, s, c))
                     store(turns, 2 * i + 1 - odd, select(exchanged, -c, s))
                     store(norms, p, select(exchanged, high, low))

@@ -51,7 +51,7 @@ from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
 TINY = 1e-290
 LEAST = 1e-140  # of levels that are divided by
-ENOUGH = 1e-6  # of cosines between rows of Λ + m: what is left is about their squares
+ENOUGH = 1e-7  # of angles of the eigenvectors of Λ + m: what is left is about their squares
 WHOLE = 24.0  # up to this depth divided differences are sums of products
 
 

@@ -182,7 +182,7 @@ def test_the_moments_of_a_matrix_are_those_of_the_equation(depth, kind, size, ka
     """Repulsion, entropy and Σ'' at once, where singular values meet too."""
     at = place(depth, kind, size)
     dt, error = (1e-5, 1e-7) if kind != "graded" else (1e-6, 1e-5)  # a step is small beside the smallest level
-    dt /= min(depth, 30.0)
+    dt *= (1.0 if kappa > 0.0 else 10.0) / min(depth, 30.0)
     mean, covariance = moments(at.W, lambda Z, dt: matrix_steps(at, Z, dt, kappa), size * size, dt)
     drift = geometry.drift(depth, at.W, at.G, BETA, kappa)
     exact = geometry.covariance(depth, at.W, BETA, kappa)
