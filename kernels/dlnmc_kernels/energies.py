@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dlnmc_kernels.dispatch import pull, slope, value
-from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, load, splat, store
+from dlnmc_kernels.jit import compiled, device
+from dlnmc_kernels.lanes import WIDTH, Lane, load, splat, store
 from dlnmc_kernels.linear_algebra import product, transpose
 
 
@@ -32,6 +34,13 @@ class LeastSquares(NamedTuple):
 
     A: Any
     B: Any
+
+
+class Own(NamedTuple):
+    """E'(W) = gradient(W, parameters): a user's compiled function of a matrix (d, d) and an array."""
+
+    gradient: Any
+    parameters: Any
 
 
 @value.register(Quadratic)
@@ -96,3 +105,38 @@ def _pull_of_least_squares(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out:
                 total = total + load(w, i * size + k) * energy.A[k * size + j]
             store(more, i * size + j, total)
     into_frame(more, u, v, size, out, work)
+
+
+@pull.register(Own)
+def _pull_of_own(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
+    size = len(s)
+    W = work[: size * size].reshape(-1)[: size * size].reshape((size, size))  # free until the gradient is known
+    for lane in range(WIDTH):
+        for i in range(size):
+            for j in range(size):
+                W[i, j] = w[i * size + j, lane]
+        G = energy.gradient(W, energy.parameters)
+        for i in range(size):
+            for j in range(size):
+                more[i * size + j, lane] = G[i, j]
+    into_frame(more, u, v, size, out, work)
+
+
+@compiled
+def each_value(function: Any, W: Any, parameters: Any, out: Any) -> None:
+    """Write function(W, parameters) to `out` (n) for matrices W (n, d, d); NaN for those that are not finite."""
+    for n in range(len(W)):
+        if np.isfinite(W[n]).all():
+            out[n] = function(W[n].copy(), parameters)
+        else:
+            out[n] = np.nan
+
+
+@compiled
+def each_gradient(function: Any, W: Any, parameters: Any, out: Any) -> None:
+    """The same for a function that returns a matrix; `out` is (n, d, d)."""
+    for n in range(len(W)):
+        if np.isfinite(W[n]).all():
+            out[n] = function(W[n].copy(), parameters)
+        else:
+            out[n] = np.nan
