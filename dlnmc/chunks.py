@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.defaults import equilibrium_radius
 from dlnmc.engine import SCHEMES, compiled_arguments, kernel_time, noise_key, scale, state_row
-from dlnmc.errors import InvalidValue, RunFailed
-from dlnmc.functions import reason
+from dlnmc.errors import InvalidValue
 from dlnmc.matrices import FORMS
 from dlnmc.models import DysonBrownianMotion
 from dlnmc.observables import Observable
 from dlnmc.starts import start_rows
 from dlnmc_kernels import driver
-from dlnmc_kernels.jit import fitting
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.observables import SUMS, measure
 from dlnmc_kernels.ordering import ABSENT, ALIVE, STATUS, TALLY
@@ -205,7 +203,6 @@ def prepared_call(
     if row.whole:
         arrays["states"][:, before] = 0.0
     noise = Noise(noise_key(run.seed), stream, run.refinement)
-    run_block = fitting(driver.run, model)
     dt, bins_per_unit = run.dt * kernel_time(run.model), bins / (high - low)
     for slot in plan.slots[(plan.steps < plan.first_step) & (plan.slots >= 0)]:  # all at 0
         arrays["counts"][:, slot, 1 + int(-low * bins_per_unit)] = size * np.sum(path < run.paths, axis=1)
@@ -217,12 +214,7 @@ def prepared_call(
             arrays["sums"], arrays["squares"], arrays["counts"], arrays["samples"], recent, arrays["states"]
         )
         first = chunk.first_block
-        try:
-            run_block(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
-        except Exception as error:  # kernels raise none of their own
-            if run.model.energy.kind != "own":
-                raise
-            raise RunFailed(f"{run.model.energy.words} failed on the way: {reason(error)}") from None
+        driver.run(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
         for k, observable in enumerate(member.observables):
             sums, squares = arrays["own_sums"][:, k], arrays["own_squares"][:, k]
             measure(observable.function, recent, plan.halves[events], sums, squares)

@@ -4,11 +4,12 @@ Those that are sums of v over singular values or eigenvalues are called invarian
 """
 
 import csv
+import dataclasses
 import functools
 import keyword
 import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,7 @@ from dlnmc import landscape
 from dlnmc.descriptions import Description
 from dlnmc.errors import InvalidValue
 from dlnmc.functions import Function, compiled, digest, is_function, python_of, reason
-from dlnmc_kernels.energies import each_gradient, each_value
+from dlnmc_kernels.energies import each_gradient, each_value, gradient_pointer, value_pointer
 
 Floats = NDArray[np.float64]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -329,8 +330,9 @@ class OwnEnergy(MatrixEnergy):
     """A user's own E(W), by two functions of W, a (d, d) array, and p, a read-only array of parameters.
 
     They are Python that Numba compiles, and are tried when a model is made of them: the gradient must be that of the
-    value. Files hold the name, the parameters and a hash of the source, never code: a description that comes from a
-    file can be run once an `OwnEnergy` has been made of the same functions.
+    value. Where they raise something later, the path fails. Files hold the name, the parameters and a hash of the
+    source, never code: a description that comes from a file can be run once an `OwnEnergy` has been made of the same
+    functions.
 
     Parameters
     ----------
@@ -395,7 +397,7 @@ class OwnEnergy(MatrixEnergy):
 
     @property
     def functions(self) -> "Functions":
-        """Value and gradient, compiled; InvalidValue where they are not known in this process."""
+        """Value and gradient; InvalidValue where they are not known in this process."""
         if self.sha256 not in _FUNCTIONS:
             raise InvalidValue(
                 f"energy {self.name!r}: files hold no code, so it cannot be run before its functions are given again, "
@@ -420,7 +422,7 @@ class OwnEnergy(MatrixEnergy):
     def value(self, W: ArrayLike) -> Floats:
         W = np.ascontiguousarray(W, dtype=np.float64)
         out = np.empty(W.shape[:-2])
-        each_value(self.functions.value, W.reshape(-1, *W.shape[-2:]), self.array, out.reshape(-1))
+        each_value(self.functions.compiled_value, W.reshape(-1, *W.shape[-2:]), self.array, out.reshape(-1))
         return out
 
     @override
@@ -428,7 +430,7 @@ class OwnEnergy(MatrixEnergy):
         W = np.ascontiguousarray(W, dtype=np.float64)
         out = np.empty(W.shape)
         flat = (-1, *W.shape[-2:])
-        each_gradient(self.functions.gradient, W.reshape(flat), self.array, out.reshape(flat))
+        each_gradient(self.functions.compiled_gradient, W.reshape(flat), self.array, out.reshape(flat))
         return out
 
     @override
@@ -444,11 +446,27 @@ class OwnEnergy(MatrixEnergy):
         return np.array(self.minimum) if self.minimum else _landscape(self, width).minimiser
 
 
-class Functions(NamedTuple):
-    """A user's E and E', compiled."""
+@dataclasses.dataclass(frozen=True)
+class Functions:
+    """A user's E and E', as they were given, and as kernels take them."""
 
     value: Function
     gradient: Function
+
+    @functools.cached_property
+    def compiled_value(self) -> Any:
+        """E for kernels."""
+        return _pointer(value_pointer, compiled(self.value))
+
+    @functools.cached_property
+    def compiled_gradient(self) -> Any:
+        """E' for kernels."""
+        return _pointer(gradient_pointer, compiled(self.gradient))
+
+
+@functools.cache
+def _pointer(make: Function, function: Function) -> Any:
+    return make(function)
 
 
 _FUNCTIONS: dict[str, Functions] = {}  # by the hash of their source: descriptions hold nothing else
@@ -463,7 +481,7 @@ def _registered(name: Any, value: Any, gradient: Any) -> str:
                 "compiled by Numba"
             )
     key = digest(value, gradient)
-    _FUNCTIONS.setdefault(key, Functions(compiled(value), compiled(gradient)))
+    _FUNCTIONS.setdefault(key, Functions(value, gradient))
     return key
 
 

@@ -61,7 +61,7 @@ def _energy(model: Model) -> Any:
     if isinstance(model.energy, MatrixCompletion):
         return energies.Entries(*(m.ravel() for m in model.energy.weights_and_targets(model.size)))
     if isinstance(model.energy, OwnEnergy):
-        return energies.Own(model.energy.functions.gradient, model.energy.array)
+        return energies.Own(model.energy.functions.compiled_gradient, model.energy.array)
     if isinstance(model.energy, Quadratic | NoEnergy):
         return energies.Quadratic(float(isinstance(model.energy, Quadratic)))
     return energies.Polynomial(tuple(map(float, model.powers)))

@@ -86,23 +86,9 @@ def compiled(function: F) -> F:
     return numba.njit(function, nogil=True, **FLAGS)
 
 
-def fitting(entry: F, *parameters: Any) -> F:
-    """The entry point itself; where its parameters hold functions, one that is compiled in this process alone.
-
-    It is compiled once for each of these functions, and the cache directory is left as it is.
-    """
-    return _not_kept(entry) if any(map(_holds_functions, parameters)) else entry
-
-
-def _holds_functions(parameter: Any) -> bool:
-    if isinstance(parameter, tuple):
-        return any(map(_holds_functions, parameter))
-    return callable(parameter)
-
-
-@functools.cache
-def _not_kept(entry: Any) -> Any:
-    return entry if JIT_DISABLED else compiled(entry.py_func)
+def pointer(function: Callable[..., Any], signature: Any) -> Any:
+    """Compile a function to be handed to kernels by its address: kernels that call it are compiled and kept once."""
+    return numba.cfunc(signature, **FLAGS)(function)
 
 
 def kernel(function: F) -> F:
