@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dlnmc
-from dlnmc import DeepLinearNetwork, OwnEnergy, dataset, functions, landscape
+from dlnmc import DeepLinearNetwork, OwnEnergy, dataset, defaults, functions, landscape
 from dlnmc.energies import _FUNCTIONS
 from dlnmc_kernels import driver
 from dlnmc_kernels.jit import JIT_DISABLED
@@ -450,6 +450,12 @@ def test_large_matrices_are_tried_at_some_entries(monkeypatch):
     assert landscape.disagreement(value, lambda W: 2.0 * W, 20) is None
     assert landscape.disagreement(value, lambda W: 2.001 * W, 20) is not None
     assert set(calls) == {100}
+
+
+def test_defaults_are_those_of_the_built_in_energy_with_these_formulas():
+    own, built_in = model_of(TO), model_of(dlnmc.QuadraticTo(TARGET))
+    for default in (defaults.default_dt, defaults.default_burn_in, defaults.equilibrium_radius):
+        assert default(own) == pytest.approx(default(built_in), rel=1e-6)
 
 
 def test_scales_may_be_given(refused):
