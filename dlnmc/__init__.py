@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dlnmc.energies import LeastSquares as LeastSquares
     from dlnmc.energies import MatrixCompletion as MatrixCompletion
     from dlnmc.energies import NoEnergy as NoEnergy
+    from dlnmc.energies import OwnEnergy as OwnEnergy
     from dlnmc.energies import Polynomial as Polynomial
     from dlnmc.energies import Quadratic as Quadratic
     from dlnmc.energies import QuadraticTo as QuadraticTo
@@ -47,6 +48,7 @@ _HOME = {
     "Polynomial": "energies",
     "LeastSquares": "energies",
     "MatrixCompletion": "energies",
+    "OwnEnergy": "energies",
     "QuadraticTo": "energies",
     "InvalidValue": "errors",
     "Interrupted": "errors",

@@ -4,6 +4,9 @@ Those that are sums of v over singular values or eigenvalues are called invarian
 """
 
 import csv
+import dataclasses
+import functools
+import keyword
 import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -13,17 +16,27 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
+from dlnmc import landscape
 from dlnmc.descriptions import Description
 from dlnmc.errors import InvalidValue
+from dlnmc.functions import Function, compiled, digest, is_function, python_of, reason
+from dlnmc_kernels.energies import each_gradient, each_value, gradient_pointer, value_pointer
 
 Floats = NDArray[np.float64]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Index = Annotated[int, Field(ge=0)]
 Rows = tuple[tuple[Finite, ...], ...]
 
+MOST_SHOWN = 6  # numbers in a title
+
 
 class _Invariant(Description):
     invariant: ClassVar[bool] = True
+
+    @property
+    def words(self) -> str:
+        """What titles say of it: nothing, where it is the usual one or none."""
+        return ""
 
 
 class MatrixEnergy(Description):
@@ -33,6 +46,11 @@ class MatrixEnergy(Description):
 
     def check(self, width: int) -> None:
         """Raise ValueError where the energy is not one of width × width matrices."""
+        raise NotImplementedError
+
+    @property
+    def words(self) -> str:
+        """What titles say of it."""
         raise NotImplementedError
 
     def value(self, W: ArrayLike) -> Floats:
@@ -90,6 +108,11 @@ class Polynomial(_Invariant):
         if value[-1] <= 0:
             raise ValueError("the last must be > 0, or the energy does not grow and paths run away")
         return value
+
+    @property
+    @override
+    def words(self) -> str:
+        return f"polynomial energy {_listed(self.coefficients)}"
 
 
 class MatrixCompletion(MatrixEnergy):
@@ -175,6 +198,12 @@ class MatrixCompletion(MatrixEnergy):
             targets[i, j] = value / weights[i, j]
         return weights, targets
 
+    @property
+    @override
+    def words(self) -> str:
+        confined = f", confinement {self.confinement:g}" if self.confinement else ""
+        return f"completion of {len(self.entries)} {'entry' if len(self.entries) == 1 else 'entries'}{confined}"
+
     @override
     def value(self, W: ArrayLike) -> Floats:
         W = np.asarray(W, dtype=np.float64)
@@ -209,8 +238,12 @@ class QuadraticTo(MatrixEnergy):
 
     @override
     def check(self, width: int) -> None:
-        if len(self.target) != width or any(len(row) != width for row in self.target):
-            raise ValueError(f"energy.target: it must have {width} rows of {width} numbers, as the width is {width}")
+        _check_square("target", self.target, width)
+
+    @property
+    @override
+    def words(self) -> str:
+        return "quadratic energy about a target"
 
     @override
     def value(self, W: ArrayLike) -> Floats:
@@ -262,6 +295,11 @@ class LeastSquares(MatrixEnergy):
         X, Y = np.array(self.inputs), np.array(self.outputs)
         return 2.0 / len(X) * X.T @ X, 2.0 / len(X) * Y.T @ X
 
+    @property
+    @override
+    def words(self) -> str:
+        return f"least squares of {len(self.inputs)} sample{'s' if len(self.inputs) != 1 else ''}"
+
     @override
     def value(self, W: ArrayLike) -> Floats:
         X, Y = np.array(self.inputs), np.array(self.outputs)
@@ -288,8 +326,238 @@ class LeastSquares(MatrixEnergy):
         return np.asarray(B @ np.linalg.pinv(A, hermitian=True))
 
 
+class OwnEnergy(MatrixEnergy):
+    """A user's own E(W), by two functions of W, a (d, d) array, and p, a read-only array of parameters.
+
+    They are Python that Numba compiles, and are tried when a model is made of them: the gradient must be that of the
+    value. Where they raise something later, the path fails. Files hold the name, the parameters and a hash of the
+    source, never code: a description that comes from a file can be run once an `OwnEnergy` has been made of the same
+    functions.
+
+    Parameters
+    ----------
+    name
+        An identifier, for titles and messages.
+    value
+        E(W, p), a number.
+    gradient
+        E'(W, p), a (d, d) array: entry (k, l) is ∂E/∂W_kl.
+    parameters
+        p, numbers.
+    curvature
+        The smallest and the largest curvature of E, the former 0 where E does not grow in every direction: scales for
+        starts and default steps. Left out, they are estimated (`dlnmc.landscape.estimated`), up to width 32.
+    minimum
+        The smallest W at which E is least, d rows of d numbers; estimated likewise.
+    sha256
+        In files, the hash of the functions' source.
+    """
+
+    name: str
+    parameters: tuple[Finite, ...] = ()
+    curvature: tuple[Finite, Finite] | None = None
+    minimum: Rows | None = None
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    kind: Literal["own"] = "own"
+
+    def __init__(
+        self,
+        name: Any = None,
+        value: Function | None = None,
+        gradient: Function | None = None,
+        parameters: Any = (),
+        **described: Any,
+    ) -> None:
+        if "sha256" not in described:
+            described["sha256"] = _registered(name, value, gradient)
+        elif value is not None or gradient is not None:
+            raise InvalidValue(f"energy {name!r}: sha256 follows from the functions; give one or the others")
+        super().__init__(**described, **{"name": name, "parameters": parameters})
+
+    @field_validator("name")
+    @classmethod
+    def _identifier(cls, value: str) -> str:
+        if not value.isidentifier() or keyword.iskeyword(value):
+            raise ValueError("it must be an identifier, such as 'double_well'")
+        return value
+
+    @field_validator("curvature")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0.0 <= value[0] <= value[1]:
+            raise ValueError("it must be the smallest curvature, >= 0, and the largest")
+        return value
+
+    @override
+    def check(self, width: int) -> None:
+        if self.minimum is not None:
+            _check_square("minimum", self.minimum, width)
+        if self.sha256 in _FUNCTIONS:
+            _tried(self, width)
+
+    @property
+    def functions(self) -> "Functions":
+        """Value and gradient; InvalidValue where they are not known in this process."""
+        if self.sha256 not in _FUNCTIONS:
+            raise InvalidValue(
+                f"energy {self.name!r}: files hold no code, so it cannot be run before its functions are given again, "
+                f"in dlnmc.OwnEnergy({self.name!r}, value, gradient, …), with the source of SHA-256 "
+                f"{self.sha256[:16]}…"
+            )
+        return _FUNCTIONS[self.sha256]
+
+    @property
+    def array(self) -> Floats:
+        """The parameters as functions get them."""
+        p = np.array(self.parameters, dtype=np.float64)
+        p.setflags(write=False)
+        return p
+
+    @property
+    @override
+    def words(self) -> str:
+        return f"energy {self.name} {_listed(self.parameters)}".rstrip()
+
+    @override
+    def value(self, W: ArrayLike) -> Floats:
+        W = np.ascontiguousarray(W, dtype=np.float64)
+        out = np.empty(W.shape[:-2])
+        each_value(self.functions.compiled_value, W.reshape(-1, *W.shape[-2:]), self.array, out.reshape(-1))
+        return out
+
+    @override
+    def gradient(self, W: ArrayLike) -> Floats:
+        W = np.ascontiguousarray(W, dtype=np.float64)
+        out = np.empty(W.shape)
+        flat = (-1, *W.shape[-2:])
+        each_gradient(self.functions.compiled_gradient, W.reshape(flat), self.array, out.reshape(flat))
+        return out
+
+    @override
+    def stiffness(self, width: int) -> float:
+        return self.curvature[1] if self.curvature else _landscape(self, width).stiffness
+
+    @override
+    def softness(self, width: int) -> float:
+        return self.curvature[0] if self.curvature else _landscape(self, width).softness
+
+    @override
+    def minimiser(self, width: int) -> Floats:
+        return np.array(self.minimum) if self.minimum else _landscape(self, width).minimiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Functions:
+    """A user's E and E', as they were given, and as kernels take them."""
+
+    value: Function
+    gradient: Function
+
+    @functools.cached_property
+    def compiled_value(self) -> Any:
+        """E for kernels."""
+        return _pointer(value_pointer, compiled(self.value))
+
+    @functools.cached_property
+    def compiled_gradient(self) -> Any:
+        """E' for kernels."""
+        return _pointer(gradient_pointer, compiled(self.gradient))
+
+
+@functools.cache
+def _pointer(make: Function, function: Function) -> Any:
+    return make(function)
+
+
+_FUNCTIONS: dict[str, Functions] = {}  # by the hash of their source: descriptions hold nothing else
+
+
+def _registered(name: Any, value: Any, gradient: Any) -> str:
+    """Keep a user's functions, and return the hash that they are found by."""
+    for role, function in (("value", value), ("gradient", gradient)):
+        if not is_function(function):
+            raise InvalidValue(
+                f"energy {name!r}: {role} is {function!r}: it must be a function that is written in Python, or one "
+                "compiled by Numba"
+            )
+    key = digest(value, gradient)
+    _FUNCTIONS.setdefault(key, Functions(value, gradient))
+    return key
+
+
+@functools.lru_cache(maxsize=256)
+def _tried(energy: OwnEnergy, width: int) -> None:
+    """Raise InvalidValue where functions fail on fixed random matrices, or the gradient is not that of the value."""
+    _tried_alone(energy, "value", (), "a real number", width)
+    _tried_alone(energy, "gradient", (width, width), f"a real array of the shape {(width, width)}", width)
+    wrong = landscape.disagreement(energy.value, energy.gradient, width)
+    if wrong is not None:
+        raise InvalidValue(
+            f"energy {energy.name!r}: gradient[{wrong.row}, {wrong.column}] = {wrong.gradient:.9g} at a random W, and "
+            f"differences of value give {wrong.difference:.9g}: it must be ∂E/∂W"
+        )
+
+
+def _tried_alone(energy: OwnEnergy, role: str, shape: tuple[int, ...], allowed: str, width: int) -> None:
+    """Raise InvalidValue where one of the functions fails, in Python or compiled, or returns what it must not."""
+    where, trials = f"energy {energy.name!r}: {role}", landscape.trials(width)
+    function = python_of(getattr(energy.functions, role))
+    try:
+        with np.errstate(all="ignore"):  # compiled code does not see an index that is out of range: Python goes first
+            plain = [function(W.copy(), energy.array) for W in trials]
+        for returned in plain:
+            if np.shape(returned) != shape or np.asarray(returned).dtype.kind not in "biuf":
+                raise _Returned(_short(returned))
+        found = getattr(energy, role)(trials)
+    except _Returned as returned:
+        raise InvalidValue(f"{where} returns {returned}: it must be {allowed}") from None
+    except Exception as error:  # whatever a user's function does
+        raise InvalidValue(f"{where} cannot be compiled, or fails at width {width}: {reason(error)}") from None
+    if not np.all(np.isfinite(found)):
+        raise InvalidValue(f"{where} is not finite at a random W of width {width}: it must be everywhere")
+    if not np.allclose(found, plain, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(found)))):
+        raise InvalidValue(f"{where} is not the same at a random W when it is compiled as in Python")
+
+
+class _Returned(Exception):
+    """What a user's function returned, where it must not."""
+
+
+@functools.lru_cache(maxsize=256)
+def _landscape(energy: OwnEnergy, width: int) -> landscape.Landscape:
+    advice = "give curvature = (smallest, largest) and minimum"
+    if width > landscape.LARGEST_WIDTH:
+        raise InvalidValue(
+            f"energy {energy.name!r}: its curvature and minimum are estimated up to width {landscape.LARGEST_WIDTH}, "
+            f"and the width is {width}; {advice}"
+        )
+    try:
+        return landscape.estimated(energy.value, energy.gradient, width)
+    except InvalidValue:
+        raise
+    except Exception as error:  # whatever a user's function does
+        raise InvalidValue(f"energy {energy.name!r}: its curvature is not found ({reason(error)}); {advice}") from None
+
+
+def _check_square(name: str, rows: Rows, width: int) -> None:
+    if len(rows) != width or any(len(row) != width for row in rows):
+        raise ValueError(f"energy.{name}: it must have {width} rows of {width} numbers, as the width is {width}")
+
+
+def _short(value: Any) -> str:
+    array = np.asarray(value)
+    return f"an array of {array.dtype}, shape {array.shape}" if array.ndim else repr(value)[:60]
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    """A few numbers in brackets, for titles."""
+    shown = [f"{number:g}" for number in numbers[:MOST_SHOWN]] + ["…"] * (len(numbers) > MOST_SHOWN)
+    return f"({', '.join(shown)})" if shown else ""
+
+
 Energy = Annotated[
-    Quadratic | NoEnergy | Polynomial | MatrixCompletion | QuadraticTo | LeastSquares, Field(discriminator="kind")
+    Quadratic | NoEnergy | Polynomial | MatrixCompletion | QuadraticTo | LeastSquares | OwnEnergy,
+    Field(discriminator="kind"),
 ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnmc.config import Equilibrium, Run
-from dlnmc.energies import LeastSquares, MatrixCompletion, NoEnergy, Quadratic, QuadraticTo
+from dlnmc.energies import LeastSquares, MatrixCompletion, NoEnergy, OwnEnergy, Quadratic, QuadraticTo
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels import dyson, energies, hermitian, matrix, network, schemes, singular_values
@@ -60,6 +60,8 @@ def _energy(model: Model) -> Any:
         return energies.Entries(np.ones(model.size**2), np.array(model.energy.target).ravel())
     if isinstance(model.energy, MatrixCompletion):
         return energies.Entries(*(m.ravel() for m in model.energy.weights_and_targets(model.size)))
+    if isinstance(model.energy, OwnEnergy):
+        return energies.Own(model.energy.functions.compiled_gradient, model.energy.array)
     if isinstance(model.energy, Quadratic | NoEnergy):
         return energies.Quadratic(float(isinstance(model.energy, Quadratic)))
     return energies.Polynomial(tuple(map(float, model.powers)))
@@ -193,6 +195,7 @@ def fits(row: StateRow, scheme: str) -> bool:
 def check(run: Run) -> None:
     """Raise InvalidValue for a scheme that cannot serve the model and coordinates, saying why and which can."""
     row = state_row(run)
+    _energy(run.model)  # an own one may lack its functions
     if run.scheme is None:
         return
     scheme = SCHEMES[run.scheme]

@@ -4,19 +4,13 @@ An observable is a function of one state of one path: an array of its d singular
 units of the model. It returns a number.
 """
 
-import contextlib
-import functools
-import hashlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlnmc.errors import InvalidValue
-from dlnmc_kernels.jit import JIT_DISABLED, device
-
-Function = Callable[[Any], float]
+from dlnmc.functions import Function, compiled, digest, is_function, python_of, reason
 
 
 class Observable(NamedTuple):
@@ -91,43 +85,24 @@ def resolved(observables: Sequence[str] | Mapping[str, Function] | None, size: i
     return tuple(Observable(name, compiled(BUILT_IN[name]), name) for name in names)
 
 
-@functools.lru_cache(maxsize=256)
-def compiled(function: Function) -> Function:
-    """The compiled function, once for all runs that ask for it."""
-    return function if JIT_DISABLED or hasattr(function, "py_func") else device(function)
-
-
 def _own(name: Any, function: Any, size: int) -> Observable:
-    plain = getattr(function, "py_func", function)
     if not isinstance(name, str) or not name.isidentifier():
         raise InvalidValue(f"observables: the name {str(name)!r} must be an identifier, such as 'my_observable'")
     if name in TAKEN:
         raise InvalidValue(f"observables: the name {name!r} has a meaning in results already; take another")
-    if not inspect.isfunction(plain):
+    if not is_function(function):
         raise InvalidValue(
             f"observables: {name!r} is {function!r}: it must be a function that is written in Python, or one compiled "
             "by Numba"
         )
     values = []
-    for tried in (plain, compiled(function)):  # compiled code does not see an index that is out of range
+    for tried in (python_of(function), compiled(function)):  # compiled code does not see an index that is out of range
         try:
             values.append(tried(np.linspace(0.5, 1.5, size)))
         except Exception as error:  # whatever a user's function does
-            reason = " ".join(str(error).split())[:200]
             raise InvalidValue(
-                f"observables: {name!r} cannot be compiled, or fails on {size} values: {reason}"
+                f"observables: {name!r} cannot be compiled, or fails on {size} values: {reason(error)}"
             ) from None
     if not all(isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating) for value in values):
         raise InvalidValue(f"observables: {name!r} returns {values[0]!r}: it must be a real number")
-    return Observable(name, compiled(function), f"{name}:{_digest(plain)}")
-
-
-def _digest(function: Any) -> str:
-    """The SHA-256 of a function: its source, where there is one, its code, and the values that it refers to."""
-    source = ""
-    with contextlib.suppress(OSError, TypeError):
-        source = inspect.getsource(function)
-    code = function.__code__
-    cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    parts = (source, code.co_code.hex(), repr(code.co_consts), repr(code.co_names), cells, function.__defaults__)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return Observable(name, compiled(function), f"{name}:{digest(function)[:16]}")

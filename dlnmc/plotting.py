@@ -20,7 +20,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dlnmc import dataset, laws
-from dlnmc.energies import Polynomial
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -211,8 +210,8 @@ def _words(name: str, value: Any) -> str:
 def _title(data: xr.Dataset, what: str, model: Model, paths: int) -> str:
     """The kind of model; then the parameters that all members share, and the number of paths."""
     shared = [_words(name, data[name].item()) for name in SYMBOLS if name in data.coords and data[name].ndim == 0]
-    if isinstance(model.energy, Polynomial):
-        shared.append(f"polynomial energy ({', '.join(f'{c:g}' for c in model.energy.coefficients)})")
+    if model.energy.words:
+        shared.append(model.energy.words)
     free = "free " if model.energy.kind == "none" else ""
     name = (
         f"{free}Dyson Brownian motion" if isinstance(model, DysonBrownianMotion) else f"the {free}Deep Linear Network"

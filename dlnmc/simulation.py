@@ -27,8 +27,9 @@ from dlnmc.descriptions import unknown_key
 from dlnmc.engine import state_row
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
+from dlnmc.functions import Function
 from dlnmc.models import Model
-from dlnmc.observables import Function, resolved
+from dlnmc.observables import resolved
 from dlnmc.pilot import adapted
 from dlnmc.progress import Progress
 from dlnmc.starts import check_start, checked_array, continued_array, digest

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from dlnmc import analysis, studies
+from dlnmc import analysis, dataset, studies
 
 COLUMNS = (  # heading, keys of value and error, format
     ("depth", "depth", None, "g"),
@@ -43,6 +43,8 @@ def report(tree: xr.DataTree) -> str:
     lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
+    if words := dataset.model_of(next(dataset.members(tree)), tree.attrs).energy.words:
+        title = f"{title}, {words}"
     head = [f"{title} — {scheme}, seed {seed}, {seconds} s", _stationarity(rows), ""]
     return "\n".join([*head, *lines, *_limits(rows)])
 

@@ -95,7 +95,18 @@ def prime(energy, at):
     )
 
 
-COMPILED = [dlnmc.Quadratic(), dlnmc.NoEnergy(), dlnmc.Polynomial((-0.5, 0.25)), OPEN, CLOSED, TARGET, DATA]
+def fourth_powers(W, p):
+    return p[0] * np.sum(W**4) + W[0, 1]
+
+
+def cubes(W, p):
+    G = 4.0 * p[0] * W**3
+    G[0, 1] += 1.0
+    return G
+
+
+OWN = dlnmc.OwnEnergy("fourth_powers", fourth_powers, cubes, parameters=[0.25])
+COMPILED = [dlnmc.Quadratic(), dlnmc.NoEnergy(), dlnmc.Polynomial((-0.5, 0.25)), OPEN, CLOSED, TARGET, DATA, OWN]
 
 
 @pytest.mark.parametrize("energy", COMPILED, ids=lambda energy: energy.kind)

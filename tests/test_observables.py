@@ -187,10 +187,10 @@ def test_a_users_own_enter_the_description_by_their_source():
 
 def test_a_function_is_compiled_once_for_all_members(monkeypatch):
     """A sweep of many members would otherwise take many compilations."""
-    from dlnmc import observables
+    from dlnmc import functions
 
-    compiled, original = [], observables.device
-    monkeypatch.setattr(observables, "device", lambda function: compiled.append(function) or original(function))
+    compiled, original = [], functions.device
+    monkeypatch.setattr(functions, "device", lambda function: compiled.append(function) or original(function))
 
     def own(s):
         return s[0] ** 3

@@ -70,6 +70,9 @@ class Study(Description):
         kind = values.pop("kind", "deep_linear_network")
         if not isinstance(kind, str) or kind not in MODELS:
             raise InvalidValue(f"model.kind = {kind!r}: allowed: {', '.join(MODELS)}")
+        energy = values.get("energy")
+        if "own" in (energy, energy.get("kind") if isinstance(energy, Mapping) else getattr(energy, "kind", None)):
+            raise InvalidValue("model.energy = 'own': studies hold no code; run it from Python, by dlnmc.equilibrium")
         lists = {key: value for key, value in values.items() if isinstance(value, list)}
         for key, value in lists.items():
             if not value or any(a == b for a, b in itertools.combinations(value, 2)):

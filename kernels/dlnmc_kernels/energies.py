@@ -2,9 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+from numba import types
+from numba.extending import overload
+from numba.np.numpy_support import carray
+
 from dlnmc_kernels.dispatch import looks_at_matrix, pull, slope, value
-from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, load, splat, store
+from dlnmc_kernels.jit import JIT_DISABLED, device, kernel, pointer
+from dlnmc_kernels.lanes import WIDTH, Lane, load, splat, store
 from dlnmc_kernels.linear_algebra import product, transpose
 
 
@@ -32,6 +37,13 @@ class LeastSquares(NamedTuple):
 
     A: Any
     B: Any
+
+
+class Own(NamedTuple):
+    """E'(W) = gradient(W, parameters), a user's function: what `gradient_pointer` makes of it."""
+
+    gradient: Any
+    parameters: Any
 
 
 @value.register(Quadratic)
@@ -107,3 +119,101 @@ def _pull_of_least_squares(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out:
                 total = total + load(w, i * size + k) * energy.A[k * size + j]
             store(more, i * size + j, total)
     into_frame(more, u, v, size, out, work)
+
+
+# --- a user's own ---------------------------------------------------------------------------------------------------
+
+_ADDRESS = types.CPointer(types.float64)
+
+
+def value_pointer(function: Any) -> Any:
+    """A compiled function E(W, p) as kernels take it; NaN where it raises. Python itself where nothing is compiled."""
+    if JIT_DISABLED:
+        return function
+
+    def call(W: Any, p: Any, size: int, count: int) -> float:
+        try:
+            return float(function(carray(W, (size, size)), carray(p, (count,))))
+        except Exception:
+            return np.nan
+
+    return pointer(call, types.float64(_ADDRESS, _ADDRESS, types.intp, types.intp))
+
+
+def gradient_pointer(function: Any) -> Any:
+    """The same for E'(W, p), a (d, d) array."""
+    if JIT_DISABLED:
+        return function
+
+    def call(W: Any, p: Any, out: Any, size: int, count: int) -> None:
+        G = carray(out, (size, size))
+        try:
+            G[:, :] = function(carray(W, (size, size)), carray(p, (count,)))
+        except Exception:
+            G[:, :] = np.nan
+
+    return pointer(call, types.void(_ADDRESS, _ADDRESS, _ADDRESS, types.intp, types.intp))
+
+
+def value_at(function: Any, W: Any, p: Any) -> float:
+    """E(W) by a function from `value_pointer`; W may be lost."""
+    try:
+        return float(function(W, p))
+    except Exception:
+        return np.nan
+
+
+@overload(value_at)
+def _value_at(function, W, p):  # type: ignore[no-untyped-def]
+    return lambda function, W, p: function(W.ctypes, p.ctypes, len(W), len(p))
+
+
+def gradient_at(function: Any, W: Any, p: Any, out: Any) -> None:
+    """Write E'(W) to `out` by a function from `gradient_pointer`; W may be lost."""
+    try:
+        out[:, :] = function(W, p)
+    except Exception:
+        out[:, :] = np.nan
+
+
+@overload(gradient_at)
+def _gradient_at(function, W, p, out):  # type: ignore[no-untyped-def]
+    return lambda function, W, p, out: function(W.ctypes, p.ctypes, out.ctypes, len(W), len(p))
+
+
+@device
+def as_matrix(rows: Lane, size: int) -> Any:
+    """The memory of some rows as one (d, d) array."""
+    return rows[: size * size].reshape(-1)[: size * size].reshape((size, size))
+
+
+@pull.register(Own)
+def _pull_of_own(energy: Own, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
+    size = len(s)
+    W, G = as_matrix(work, size), as_matrix(out, size)
+    for lane in range(WIDTH):
+        for i in range(size):
+            for j in range(size):
+                W[i, j] = w[i * size + j, lane]
+        gradient_at(energy.gradient, W, energy.parameters, G)
+        for i in range(size):
+            for j in range(size):
+                more[i * size + j, lane] = G[i, j]
+    into_frame(more, u, v, size, out, work)
+
+
+@kernel
+def each_value(function: Any, W: Any, p: Any, out: Any) -> None:
+    """Write E(W) to `out` (n) for matrices W (n, d, d); NaN for those that are not finite."""
+    for n in range(len(W)):
+        out[n] = value_at(function, W[n].copy(), p) if np.isfinite(W[n]).all() else np.nan
+
+
+@kernel
+def each_gradient(function: Any, W: Any, p: Any, out: Any) -> None:
+    """Write E'(W) to `out` (n, d, d) likewise."""
+    for n in range(len(W)):
+        if np.isfinite(W[n]).all():
+            gradient_at(function, W[n].copy(), p, out[n])
+        else:
+            out[n] = np.nan

@@ -91,6 +91,11 @@ def compiled(function: F) -> F:
     return numba.njit(function, nogil=True, **FLAGS)
 
 
+def pointer(function: Callable[..., Any], signature: Any) -> Any:
+    """Compile a function to be handed to kernels by its address: kernels that call it are compiled and kept once."""
+    return numba.cfunc(signature, **FLAGS)(function)
+
+
 def kernel(function: F) -> F:
     """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
     if JIT_DISABLED:
