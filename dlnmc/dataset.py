@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import platform
 import time
@@ -12,9 +13,10 @@ import numba
 import numpy as np
 import xarray as xr
 
-from dlnmc import __version__, laws, matrices, statistics
+from dlnmc import __version__, geometry, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
+from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DysonBrownianMotion, Model
@@ -193,13 +195,38 @@ def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstan
     parts = [xr.Dataset(coords=times), _sampler(run, arrays["tally"])]
     if run.keep_samples:
         kept = states(run.model, _without_failed(arrays["samples"], arrays["tally"]), "time")
-        parts.append(kept.assign(_whole(member, arrays, "time")))
+        kept = kept.assign(_whole(member, arrays, "time"))
+        if SCHEMES[str(run.scheme)].needs_no_noise:
+            kept = kept.assign(_energies_along(run.model, kept))
+        parts.append(kept)
     if run.bins is not None:
         parts.append(_histogram(member, arrays["counts"], ("time",)).assign_coords(times))
     data = labelled(xr.merge(parts).assign_coords(parameters(run.model)))
     data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
     data.attrs["last_step"] = plan.last_step
     return data
+
+
+def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
+    """Energy and free energy E − S/β of kept states (path, time), at every time."""
+    values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
+    if isinstance(model.energy, MatrixEnergy):
+        energy = model.energy.value(kept["matrix"].to_numpy())
+    else:
+        energy = model.potential(values).sum(axis=-1)
+    free = energy.copy()
+    alive = np.isfinite(values).all(axis=(1, 2))
+    with np.errstate(divide="ignore"):
+        if isinstance(model, DysonBrownianMotion):
+            entropy = geometry.orbit_entropy(values[alive][..., np.newaxis] * np.eye(model.size))
+        else:
+            entropy = geometry.entropy_of_singular_values(model.depth, values[alive])
+    if math.isfinite(model.beta):
+        free[alive] -= entropy / model.beta
+    return {
+        "energy": (("path", "time"), energy, {"long_name": "energy E", "units": MODEL_UNITS}),
+        "free_energy": (("path", "time"), free, {"long_name": "free energy E - S/beta", "units": MODEL_UNITS}),
+    }
 
 
 def _without_failed(values: np.ndarray, tally: np.ndarray) -> np.ndarray:

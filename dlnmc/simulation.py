@@ -45,12 +45,13 @@ def simulate(
     model: Model,
     *,
     paths: int,
-    dt: float,
+    dt: float | None = None,
     times: Sequence[float] | NDArray[np.floating[Any]],
     start: Start = None,
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
+    tolerance: float | None = None,
     bins: int | None = None,
     keep_samples: bool = True,
     seed: int = 0,
@@ -65,7 +66,8 @@ def simulate(
     model
         `DeepLinearNetwork` or `DysonBrownianMotion`.
     paths, dt
-        Number of paths; time step in the units of the model's clock.
+        Number of paths; time step in the units of the model's clock. Only "gradient_flow", which chooses steps within
+        it, does without: then it is the largest of which all times are whole multiples, or the 1024th part of the last.
     times
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
@@ -73,12 +75,16 @@ def simulate(
         law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), an earlier
         result, which is continued from its last state with fresh noise, or what `exact` drew. Whole states start from
         one matrix (row, column) or one for each path, networks also from balanced factors (factor, row, column); where
-        only their singular values or eigenvalues are known or named, frames are random, of Haar's law.
+        only their singular values or eigenvalues are known or named, frames are random, of Haar's law. "identity" (0.01
+        times it) and "gaussian" (independent entries N(0, 1/d)) are matrices W of the Deep Linear Network.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
         schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala". The states "matrix"
         (W itself), "network" (its balanced factors, at whole depths) and, for Dyson Brownian motion, "hermitian" take
-        "euler_maruyama".
+        "euler_maruyama". At κ = 0 there is "gradient_flow", of order 8 with steps that adapt, for singular values,
+        "matrix" and, at β = ∞, "network", which then need not be balanced.
+    tolerance
+        Of "gradient_flow": the error of each of its steps, relative to the norm of the state; default 1e-10.
     bins
         Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
     keep_samples
@@ -98,8 +104,8 @@ def simulate(
     xarray.Dataset
         `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
         of whole states `matrix` (path, time, row, column), with `part` before `row` where it is Hermitian, and
-        `network` (path, time, factor, row, column); counts and status by path; with `bins`, `counts` (time, batch, bin)
-        over `edges`.
+        `network` (path, time, factor, row, column); along gradient flows `energy` and `free_energy` (path, time); counts
+        and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
 
     Raises
     ------
@@ -108,7 +114,7 @@ def simulate(
     RunFailed
         A path became non-finite; the message says which, when, and what to change.
     """
-    if dt is None:
+    if dt is None and scheme != "gradient_flow":
         raise InvalidValue("dt = None: simulate needs a time step; only equilibrium chooses one")
     member = prepared(
         Simulation,
@@ -118,6 +124,7 @@ def simulate(
         state=state,
         coordinates=coordinates,
         scheme=scheme,
+        tolerance=tolerance,
         seed=seed,
         failed_fraction=failed_fraction,
     )
