@@ -104,8 +104,8 @@ def simulate(
     xarray.Dataset
         `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
         of whole states `matrix` (path, time, row, column), with `part` before `row` where it is Hermitian, and
-        `network` (path, time, factor, row, column); along gradient flows `energy` and `free_energy` (path, time); counts
-        and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
+        `network` (path, time, factor, row, column); along gradient flows `energy` and `free_energy` (path, time);
+        counts and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
 
     Raises
     ------
