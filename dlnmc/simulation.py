@@ -114,12 +114,11 @@ def simulate(
     RunFailed
         A path became non-finite; the message says which, when, and what to change.
     """
-    if dt is None and scheme != "gradient_flow":
-        raise InvalidValue("dt = None: simulate needs a time step; only equilibrium chooses one")
     member = prepared(
         Simulation,
-        {"model": model, "paths": paths, "dt": dt, "times": times, "keep_samples": keep_samples},
+        {"model": model, "paths": paths, "times": times, "keep_samples": keep_samples},
         start,
+        dt=dt,
         bins=bins,
         state=state,
         coordinates=coordinates,
@@ -235,13 +234,16 @@ def sweep(
     return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
 
 
-def sweep_members(models: Sequence[Model], settings: dict[str, Any], start: Start, common_noise: bool) -> list[Member]:
+def sweep_members(
+    models: Sequence[Model], settings: dict[str, Any], start: Start, common_noise: bool, cls: type[Run] = Equilibrium
+) -> list[Member]:
     """The complete runs of a sweep, one for each model, with distinct or common noise. They must form a grid."""
     seed = settings.get("seed", 0)
     members = []
     for index, model in enumerate(models):  # the first validates the seed, before others are derived from it
         own = seed if common_noise else member_seed(seed, index)
-        members += ladder(settings | {"model": model, "seed": own}, start)
+        values = settings | {"model": model, "seed": own}
+        members += ladder(values, start) if cls is Equilibrium else [prepared(cls, values, start)]
     dataset.swept_dimensions([member.run for member in members])
     return members
 
@@ -321,7 +323,8 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, origin: int
     observables = resolved(asked, run.model.size)
     run = run.changed(observables=tuple(observable.key for observable in observables))
     if run.dt is None:
-        assert isinstance(run, Equilibrium)
+        if not isinstance(run, Equilibrium):
+            raise InvalidValue("dt = None: simulate needs a time step; only equilibrium and gradient flows choose one")
         run = completed(adapted(run, given))
     return Member(run, given, observables)
 

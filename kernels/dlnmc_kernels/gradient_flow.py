@@ -20,6 +20,7 @@ from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, maximum, splat, store
 from dlnmc_kernels.linear_algebra import TOLERANCE, decompose, product, set_identity, transpose
 from dlnmc_kernels.matrix import pair
+from dlnmc_kernels.network import matrix_at
 from dlnmc_kernels.ordering import settle_rows, sort
 
 ENOUGH = 1e-8  # of cosines in a frame: what is left is about their squares
@@ -97,12 +98,6 @@ def energy_gradient(model: NetworkFlow, W: Lane, G: Lane, memory: Lane, work: La
     else:
         set_identity(v, d)
         pull(model.energy, W, v, v, sigma, G, spare, more)
-
-
-@device
-def matrix_at(rows: Lane, p: int, d: int) -> Lane:
-    """Matrix p of several that follow each other."""
-    return rows[p * d * d : (p + 1) * d * d]
 
 
 @device
