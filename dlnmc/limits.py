@@ -31,7 +31,7 @@ def draw(limits: Sequence[tuple[str, Floats]], title: str, fill: str, line: str,
     for column, (name, W) in enumerate(limits):
         scatter, *histograms = axes[:, column]
         _scatter(scatter, W, line, grey)
-        scatter.set_title(f"{name}\n{len(W):,} limits")
+        scatter.set_title(name)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_a = 0.5 * np.log(np.abs(W[:, 0, 1] / W[:, 1, 0]))
         for ax, values, label in zip(
