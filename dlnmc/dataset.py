@@ -214,20 +214,20 @@ def _path_groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
 
 
 def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
-    """Energy and free energy E − S/β of kept states (path, time), at every time."""
+    """Energy and free energy E − S/β of kept states (path, time), at every time; NaN for paths that failed."""
     values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
-    if isinstance(model.energy, MatrixEnergy):
-        energy = model.energy.value(kept["matrix"].to_numpy())
-    else:
-        energy = model.potential(values).sum(axis=-1)
-    free = energy.copy()
     alive = np.isfinite(values).all(axis=(1, 2))
-    with np.errstate(divide="ignore"):
-        if isinstance(model, DysonBrownianMotion):
-            entropy = geometry.orbit_entropy(values[alive][..., np.newaxis] * np.eye(model.size))
-        else:
-            entropy = geometry.entropy_of_singular_values(model.depth, values[alive])
+    energy, values = np.full(values.shape[:2], np.nan), values[alive]
+    if isinstance(model.energy, MatrixEnergy):
+        energy[alive] = model.energy.value(kept["matrix"].to_numpy()[alive])
+    else:
+        energy[alive] = model.potential(values).sum(axis=-1)
+    free = energy.copy()
     if math.isfinite(model.beta):
+        if isinstance(model, DysonBrownianMotion):
+            entropy = geometry.orbit_entropy(values[..., np.newaxis] * np.eye(model.size))
+        else:
+            entropy = geometry.entropy_of_singular_values(model.depth, values)
         free[alive] -= entropy / model.beta
     return {
         "energy": (("path", "time"), energy, {"long_name": "energy E", "units": MODEL_UNITS}),

@@ -19,6 +19,7 @@ from dlnmc.config import Run, Simulation
 from dlnmc.descriptions import Description
 from dlnmc.energies import MatrixCompletion
 from dlnmc.errors import InvalidValue
+from dlnmc.matrix_observables import observe
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +102,8 @@ def row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
     one = np.abs(det) < settings.rank_one
     with np.errstate(divide="ignore"):
         log_a = 0.5 * (np.log(np.abs(b)) - np.log(np.abs(c)))
-    rank = effective_rank(limits)
+    rank = observe(member, "effective_rank")["effective_rank"].transpose("path", "time").to_numpy()[:, -1]
+    rank = rank[energy[:, -1] < settings.energy]
     fractions = {
         "rank_one": one,
         "small_det": np.abs(det) < SMALL,
@@ -119,12 +121,6 @@ def row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
         found["quantiles"]["log_a_of_rank_one"] = np.quantile(log_a[one], LEVELS).tolist()
     found |= {"log_a_spread": float(np.std(log_a)), "median_abs_det": float(np.median(np.abs(det)))}
     return found
-
-
-def effective_rank(W: Floats) -> Floats:
-    """exp(−Σ p log p), p = σ²/Σ σ² (Roy and Vetterli 2007), of matrices (…, d, d)."""
-    y = np.linalg.svd(W, compute_uv=False) ** 2
-    return np.asarray(np.exp(np.sum(special.entr(y / np.sum(y, axis=-1, keepdims=True)), axis=-1)))
 
 
 def limits_of(member: xr.DataTree, settings: Settings) -> Floats:
