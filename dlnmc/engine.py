@@ -207,7 +207,7 @@ SCHEMES = {
         follows_paths=False,
         memory=lambda size: size + 1,
     ),
-    "gradient_flow": SchemeRow(_dormand_prince, needs_no_noise=True, memory=lambda size: 1, evaluations=100.0),
+    "gradient_flow": SchemeRow(_dormand_prince, needs_no_noise=True, memory=lambda size: 1, evaluations=1000.0),
 }
 
 
@@ -308,7 +308,7 @@ def _check_flow(run: Run, row: StateRow, scheme: str) -> None:
         fitting = [name for name in SCHEMES if _runs_at(model.kappa, name) and any(fits(r, name) for r in rows)]
         raise InvalidValue(
             f"scheme = {scheme!r}: it follows the flow of kappa = 0, and kappa = {model.kappa:g} makes noise; use "
-            f"{' or '.join(fitting)}, or kappa = 0"
+            f"{' or '.join([*fitting, 'kappa = 0'])}"
         )
     if not isinstance(run, Simulation):
         raise InvalidValue(f"scheme = {scheme!r}: a flow has no equilibrium to sample; use simulate")
