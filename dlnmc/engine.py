@@ -150,7 +150,7 @@ STATES = (
         "network",
         _whole_depth,
         False,
-        lambda m: gradient_flow.NetworkFlow(m.width, int(m.depth), _energy(m), m.energy.invariant),
+        lambda m: gradient_flow.NetworkFlow(m.width, int(m.depth), _energy(m)),
         None,
         lambda m: int(m.depth) * m.width**2,
         _squares(1),

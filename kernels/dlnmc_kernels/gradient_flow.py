@@ -14,7 +14,7 @@ Upstairs it is the gradient flow (3.4) on the factors of a network, balanced or 
 import math
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.dispatch import prepare, pull, read_values, settle, velocity
+from dlnmc_kernels.dispatch import looks_at_matrix, prepare, pull, read_values, settle, velocity
 from dlnmc_kernels.elementary import power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, maximum, splat, store
@@ -37,12 +37,11 @@ class MatrixFlow(NamedTuple):
 
 
 class NetworkFlow(NamedTuple):
-    """Parameters of (3.4), on the N d² entries of W_1 … W_N; `invariant` says of which kind the energy is."""
+    """Parameters of (3.4), on the N d² entries of W_1 … W_N."""
 
     width: int
     depth: int
     energy: Any
-    invariant: bool
 
 
 @prepare.register(MatrixFlow)
@@ -89,15 +88,15 @@ def energy_gradient(model: NetworkFlow, W: Lane, G: Lane, memory: Lane, work: La
     d = model.width
     n = d * d
     u, v, frame, spare, more, sigma = memory[:n], work[0][:n], work[1][:n], work[2][:n], work[3][:n], work[4][:d]
-    if model.invariant:
+    if looks_at_matrix(model.energy):  # then any frames will do
+        set_identity(v, d)
+        pull(model.energy, W, v, v, sigma, G, spare, more)
+    else:
         decompose(W, u, v, sigma, work[5][:d], ENOUGH)
         pull(model.energy, W, u, v, sigma, frame, spare, more)
         product(frame, v, d, spare)
         transpose(u, d, more)
         product(more, spare, d, G)
-    else:
-        set_identity(v, d)
-        pull(model.energy, W, v, v, sigma, G, spare, more)
 
 
 @device

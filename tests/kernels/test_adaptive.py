@@ -85,8 +85,7 @@ def factor_rows(factors):
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_velocity_of_networks_is_the_gradient_flow(depth, energy, slope):
     factors = np.random.default_rng(depth).standard_normal((WIDTH, depth, 3, 3))
-    model = NetworkFlow(3, depth, energy, isinstance(energy, Quadratic))
-    f = kernel_velocity(model, factor_rows(factors), carried=9)
+    f = kernel_velocity(NetworkFlow(3, depth, energy), factor_rows(factors), carried=9)
     expected = geometry.gradient_flow(factors, slope(geometry.end_to_end(factors)))
     assert f == pytest.approx(factor_rows(expected), abs=1e-12 * np.abs(expected).max())
 
