@@ -146,6 +146,7 @@ def work_of_block(run: Run) -> float:
         per_step = 3.0 * size * row.rows(run.model) + 30.0 * size
     else:
         per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
+    per_step *= SCHEMES[run.scheme].evaluations if run.scheme else 1.0
     return WIDTH * per_step * max(plan.last_step - plan.first_step + 1, 1)
 
 

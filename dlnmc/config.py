@@ -11,10 +11,10 @@ from pydantic import Field, field_validator, model_validator
 from dlnmc.descriptions import Description
 from dlnmc.models import Model
 
-Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "hmc"]
+Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "hmc", "gradient_flow"]
 State = Literal["singular_values", "matrix", "network", "eigenvalues", "hermitian"]
-Coordinates = Literal["lambda", "sigma", "log", "frames", "balanced", "eigenvalues", "hermitian"]
-STARTS = ("random", "law", "zero", "given")
+Coordinates = Literal["lambda", "sigma", "log", "frames", "balanced", "matrix", "network", "eigenvalues", "hermitian"]
+STARTS = ("random", "law", "zero", "identity", "gaussian", "given")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -31,8 +31,9 @@ class Run(Description):
     dt
         Time step, in the units of the model's clock.
     start
-        "random", "law" (the quantiles of the equilibrium law), "zero" (Dyson; drawn exactly at the first step), or
-        "given": values that are handed over beside the description and enter it by their SHA-256.
+        "random", "law" (the quantiles of the equilibrium law), "zero" (Dyson; drawn exactly at the first step); for
+        whole matrices of the Deep Linear Network "identity" (a small multiple of it) or "gaussian"; or "given": values
+        that are handed over beside the description and enter it by their SHA-256.
     start_digest
         The SHA-256 of given start values.
     first_step
@@ -118,10 +119,13 @@ class Simulation(Run):
     ----------
     times
         Ascending times >= 0; rounded up to whole steps. With `bins` there is a histogram for each.
+    tolerance
+        Of the scheme "gradient_flow": the error of a substep, relative to the norm of the state.
     """
 
     kind: Literal["simulation"] = "simulation"
     times: tuple[NotNegative, ...] = Field(min_length=1)
+    tolerance: float | None = Field(default=None, ge=1e-14, le=1e-2)
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

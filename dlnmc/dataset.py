@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import platform
 import time
@@ -12,9 +13,10 @@ import numba
 import numpy as np
 import xarray as xr
 
-from dlnmc import __version__, laws, matrices, statistics
+from dlnmc import __version__, geometry, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
+from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DysonBrownianMotion, Model
@@ -188,18 +190,49 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
 
 def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.Dataset:
     """The result of `simulate`."""
-    run, plan = member.run, schedule(member.run)
-    times = _times(run, plan.steps, "time")
-    parts = [xr.Dataset(coords=times), _sampler(run, arrays["tally"])]
+    run = member.run
+    data = labelled(xr.merge(_path_groups(member, arrays).values()).assign_coords(parameters(run.model)))
+    data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
+    data.attrs["last_step"] = schedule(run).last_step
+    return data
+
+
+def _path_groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
+    """The groups of one run of paths in time."""
+    run = member.run
+    times = _times(run, schedule(run).steps, "time")
+    groups = {"sampler": _sampler(run, arrays["tally"]), "samples": xr.Dataset(coords=times)}
     if run.keep_samples:
         kept = states(run.model, _without_failed(arrays["samples"], arrays["tally"]), "time")
-        parts.append(kept.assign(_whole(member, arrays, "time")))
+        kept = kept.assign(_whole(member, arrays, "time"))
+        if SCHEMES[str(run.scheme)].needs_no_noise:
+            kept = kept.assign(_energies_along(run.model, kept))
+        groups["samples"] = kept.assign_coords(times)
     if run.bins is not None:
-        parts.append(_histogram(member, arrays["counts"], ("time",)).assign_coords(times))
-    data = labelled(xr.merge(parts).assign_coords(parameters(run.model)))
-    data.attrs = _provenance(run, circumstances, "Paths of " + type(run.model).__name__, json.loads(run.to_json()))
-    data.attrs["last_step"] = plan.last_step
-    return data
+        groups["histogram"] = _histogram(member, arrays["counts"], ("time",)).assign_coords(times)
+    return groups
+
+
+def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
+    """Energy and free energy E − S/β of kept states (path, time), at every time; NaN for paths that failed."""
+    values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
+    alive = np.isfinite(values).all(axis=(1, 2))
+    energy, values = np.full(values.shape[:2], np.nan), values[alive]
+    if isinstance(model.energy, MatrixEnergy):
+        energy[alive] = model.energy.value(kept["matrix"].to_numpy()[alive])
+    else:
+        energy[alive] = model.potential(values).sum(axis=-1)
+    free = energy.copy()
+    if math.isfinite(model.beta):
+        if isinstance(model, DysonBrownianMotion):
+            entropy = geometry.orbit_entropy(values[..., np.newaxis] * np.eye(model.size))
+        else:
+            entropy = geometry.entropy_of_singular_values(model.depth, values)
+        free[alive] -= entropy / model.beta
+    return {
+        "energy": (("path", "time"), energy, {"long_name": "energy E", "units": MODEL_UNITS}),
+        "free_energy": (("path", "time"), free, {"long_name": "free energy E - S/beta", "units": MODEL_UNITS}),
+    }
 
 
 def _without_failed(values: np.ndarray, tally: np.ndarray) -> np.ndarray:
@@ -413,7 +446,8 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
         )
         if "dt" not in dims:
             own["dt"] = ((), member.run.dt, {"long_name": COORDINATES["dt"][1], "units": COORDINATES["dt"][0]})
-        for name, group in ({"/": own} | _groups(member, arrays)).items():
+        groups_of = _groups if isinstance(member.run, Equilibrium) else _path_groups
+        for name, group in ({"/": own} | groups_of(member, arrays)).items():
             each.setdefault(name, {})[at] = group.assign_coords(fixed)
     groups = {name: labelled(_combined(data, dims)) for name, data in each.items()}
     first = members[0].run
@@ -421,7 +455,8 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
         groups["extrapolated"] = _extrapolated(groups, SCHEMES[str(first.scheme)].order)
     tree = xr.DataTree.from_dict(groups)
     stored = [json.loads(member.run.to_json()) for member in members]
-    tree.attrs = _provenance(first, circumstances, "Equilibria of " + type(first.model).__name__, stored)
+    what = "Equilibria of " if isinstance(first, Equilibrium) else "Paths of "
+    tree.attrs = _provenance(first, circumstances, what + type(first.model).__name__, stored)
     del tree.attrs["dt"]
     return tree
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from dlnmc import laws
-from dlnmc.config import Equilibrium, Run
+from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, check, kernel_time, scale, state_row
 from dlnmc.errors import InvalidValue
@@ -38,6 +38,9 @@ MOST_REACH = 30.0  # near the threshold of equilibrium more would take for ever
 OBSERVATIONS = 64
 MOST_OBSERVATIONS = 2**20
 BINS = 256
+TOLERANCE = 1e-10  # of gradient flows
+MOST_STEPS = 1024  # of gradient flows, whose steps are what times are counted in, no more
+WHOLE = 1e-9  # how far a number may be from a whole one
 
 
 def virial(model: Model) -> float:
@@ -197,8 +200,8 @@ def _for_accuracy(run: Equilibrium, accuracy: float) -> tuple[float, float]:
 def default_scheme(run: Run) -> str:
     """For equilibrium the scheme that gives most independent states in a second; in time the one with least bias."""
     row = state_row(run)
-    if row.whole:
-        return "euler_maruyama"
+    if row.only is not None:
+        return row.only
     if not row.additive_noise or run.model.kappa == 0:
         return "milstein"
     return "hmc" if isinstance(run, Equilibrium) and run.model.size <= SMALL else "leimkuhler_matthews"
@@ -207,9 +210,19 @@ def default_scheme(run: Run) -> str:
 def default_scheme_of_ladder(run: Run) -> str:
     """One scheme for all steps of a ladder, which shows its bias."""
     row = state_row(run)
-    if row.whole:
-        return "euler_maruyama"
+    if row.only is not None:
+        return row.only
     return "leimkuhler_matthews" if row.additive_noise else "milstein"
+
+
+def step_of_flow(times: tuple[float, ...]) -> float:
+    """The largest step of which all times are whole multiples; the 1024th part of the last where there is none."""
+    last = times[-1] or 1.0
+    parts = np.array(times) / last
+    for m in range(1, MOST_STEPS):
+        if np.all(np.abs(parts * m - np.round(parts * m)) <= WHOLE):
+            return last / m
+    return last / MOST_STEPS
 
 
 def default_leaps(model: Model, leap: float) -> int:
@@ -250,6 +263,8 @@ def completed(run: RunType) -> RunType:
     values: dict[str, object] = {"state": row.state, "coordinates": row.coordinates, "scheme": scheme}
     if run.start is None:
         values["start"] = "random"
+    if isinstance(run, Simulation) and SCHEMES[scheme].needs_no_noise:
+        values |= {"dt": run.dt or step_of_flow(run.times), "tolerance": run.tolerance or TOLERANCE}
     if run.leaps is None and run.dt is not None and scheme == "hmc":
         values["leaps"] = max(1, round(math.sqrt(run.dt / default_dt(model))))
     if isinstance(run, Equilibrium):

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import DOP853
 
-from dlnmc.config import Equilibrium, Run
+from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.energies import LeastSquares, MatrixCompletion, NoEnergy, OwnEnergy, Quadratic, QuadraticTo
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels import dyson, energies, hermitian, matrix, network, schemes, singular_values
+from dlnmc_kernels import adaptive, dyson, energies, gradient_flow, hermitian, matrix, network, schemes, singular_values
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ class StateRow(NamedTuple):
     from_level: Callable[[Any, Floats], Floats] | None  # model, log σ or x -> coordinates
     rows: Callable[[Any], int] = lambda model: int(model.size)  # numbers of a state
     memory: Callable[[Any], int] = lambda model: 0  # and what is carried beside it
+    only: str | None = None  # the one scheme that steps it, where there is but one
 
     @property
     def whole(self) -> bool:
@@ -46,9 +48,11 @@ class SchemeRow(NamedTuple):
     parameters: Callable[[Run], Any]  # complete run -> the kernels' parameter tuple
     needs_additive_noise: bool = False
     needs_noise: bool = False  # kappa > 0
+    needs_no_noise: bool = False  # kappa = 0
     adjusted: bool = False  # by Metropolis: no bias, and a step from a pilot run
     follows_paths: bool = True  # its steps approximate the process in time, not its equilibrium alone
     memory: Callable[[int], int] = lambda size: 0  # rows carried from step to step
+    evaluations: float = 1.0  # of the drift in a step, about, beside leaps
     order: float = 1.0  # of the bias at equilibrium in the step, as measured
 
 
@@ -69,6 +73,10 @@ def _energy(model: Model) -> Any:
 
 def _finite_depth(model: Any) -> bool:
     return math.isfinite(model.depth) and model.energy.invariant
+
+
+def _whole_depth(model: Any) -> bool:
+    return bool(model.depth == math.floor(min(model.depth, MOST_FACTORS)))
 
 
 def _squares(matrices: float) -> Callable[[Any], int]:
@@ -113,16 +121,42 @@ STATES = (
         lambda m: matrix.Matrix(m.width, float(m.depth), m.beta, m.kappa, _energy(m)),
         None,
         lambda m: 2 * m.width**2 + m.width,
+        only="euler_maruyama",
     ),
     StateRow(
         DeepLinearNetwork,
         "network",
         "balanced",
-        lambda m: m.depth == math.floor(min(m.depth, MOST_FACTORS)),
+        _whole_depth,
         False,
         lambda m: network.Network(m.width, int(m.depth), m.beta, m.kappa, _energy(m)),
         None,
         lambda m: (int(m.depth) + 1) * m.width**2 + m.width,
+        only="euler_maruyama",
+    ),
+    StateRow(
+        DeepLinearNetwork,
+        "matrix",
+        "matrix",
+        lambda m: True,
+        False,
+        lambda m: gradient_flow.MatrixFlow(m.width, float(m.depth), m.beta, _energy(m)),
+        None,
+        _squares(1),
+        _squares(1),
+        only="gradient_flow",
+    ),
+    StateRow(
+        DeepLinearNetwork,
+        "network",
+        "network",
+        _whole_depth,
+        False,
+        lambda m: gradient_flow.NetworkFlow(m.width, int(m.depth), _energy(m)),
+        None,
+        lambda m: int(m.depth) * m.width**2,
+        _squares(1),
+        only="gradient_flow",
     ),
     StateRow(
         DysonBrownianMotion,
@@ -143,8 +177,18 @@ STATES = (
         None,
         _squares(2),
         _squares(2),
+        only="euler_maruyama",
     ),
 )
+
+
+def _dormand_prince(run: Run) -> adaptive.DormandPrince:
+    assert isinstance(run, Simulation)
+    assert run.tolerance is not None
+    n = DOP853.n_stages
+    A, B, E5, E3 = (np.array(c, np.float64) for c in (DOP853.A[:n, :n], DOP853.B, DOP853.E5[:n], DOP853.E3[:n]))
+    return adaptive.DormandPrince(A, B, E5, E3, run.tolerance)
+
 
 SCHEMES = {
     "euler_maruyama": SchemeRow(lambda run: schemes.EulerMaruyama()),
@@ -165,14 +209,14 @@ SCHEMES = {
         follows_paths=False,
         memory=lambda size: size + 1,
     ),
+    "gradient_flow": SchemeRow(_dormand_prince, needs_no_noise=True, memory=lambda size: 1, evaluations=1000.0),
 }
 
 
 def state_row(run: Run) -> StateRow:
     """The row that serves a run; an InvalidValue names the combinations that exist."""
     rows = [row for row in STATES if isinstance(run.model, row.model) and row.serves(run.model)]
-    asked = [row for row in rows if run.state in (None, row.state) and run.coordinates in (None, row.coordinates)]
-    if asked:
+    if asked := _asked(run):
         return next((row for row in asked if run.scheme is not None and fits(row, run.scheme)), asked[0])
     known = ", ".join(f"state {row.state!r} with coordinates {row.coordinates!r}" for row in rows)
     model, why = type(run.model).__name__, ""
@@ -185,10 +229,22 @@ def state_row(run: Run) -> StateRow:
     raise InvalidValue(f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {model} there is {known}{why}")
 
 
+def _asked(run: Run) -> list[StateRow]:
+    """The rows of the state and coordinates that a run asks for."""
+    return [
+        row
+        for row in STATES
+        if isinstance(run.model, row.model)
+        and row.serves(run.model)
+        and run.state in (None, row.state)
+        and run.coordinates in (None, row.coordinates)
+    ]
+
+
 def fits(row: StateRow, scheme: str) -> bool:
     """Whether a scheme can step a state."""
-    if row.whole:
-        return scheme == "euler_maruyama"
+    if row.only is not None:
+        return scheme == row.only
     return row.additive_noise or not SCHEMES[scheme].needs_additive_noise
 
 
@@ -199,6 +255,13 @@ def check(run: Run) -> None:
     if run.scheme is None:
         return
     scheme = SCHEMES[run.scheme]
+    if scheme.needs_no_noise:
+        _check_flow(run, row, run.scheme)
+    elif row.only is not None and SCHEMES[row.only].needs_no_noise:
+        raise InvalidValue(
+            f"scheme = {run.scheme!r}: coordinates {row.coordinates!r} are those of scheme = {row.only!r}; use it, or "
+            "leave coordinates out"
+        )
     if row.whole and not fits(row, run.scheme):
         other = "eigenvalues" if isinstance(run.model, DysonBrownianMotion) else "singular_values"
         raise InvalidValue(
@@ -207,27 +270,61 @@ def check(run: Run) -> None:
             + (f", or state = {other!r}" if run.model.energy.invariant else "")
         )
     if not fits(row, run.scheme):
-        fitting = [name for name in SCHEMES if fits(row, name)]
+        fitting = [name for name in SCHEMES if fits(row, name) and _runs_at(run.model.kappa, name)]
         raise InvalidValue(
             f"scheme = {run.scheme!r}: it needs additive noise, and in coordinates {row.coordinates!r} the noise is "
             f"multiplicative; use {' or '.join(fitting)}, or other coordinates"
         )
     if scheme.needs_noise and run.model.kappa == 0:
-        fitting = [name for name, other in SCHEMES.items() if not other.needs_noise]
+        fitting = [name for name in SCHEMES if _runs_at(run.model.kappa, name)]
         raise InvalidValue(
             f"scheme = {run.scheme!r}: at kappa = 0 there is no noise, and no density to sample; use "
             f"{' or '.join(fitting)}"
         )
     if not scheme.follows_paths and not isinstance(run, Equilibrium):
-        fitting = [name for name, other in SCHEMES.items() if other.follows_paths]
+        fitting = [name for name, other in SCHEMES.items() if other.follows_paths and _runs_at(run.model.kappa, name)]
         raise InvalidValue(
             f"scheme = {run.scheme!r}: its steps reach the equilibrium but do not follow paths in time; use "
             f"{' or '.join(fitting)}, or equilibrium"
         )
     if scheme.adjusted and run.model.energy.kind == "none":
         raise InvalidValue(f"scheme = {run.scheme!r}: it samples an equilibrium, and energy = 'none' has none")
+    if isinstance(run, Simulation) and run.tolerance is not None and not scheme.needs_no_noise:
+        raise InvalidValue(
+            f"tolerance = {run.tolerance:g}: only scheme = 'gradient_flow' takes a tolerance, not {run.scheme!r}"
+        )
     if run.leaps is not None and run.scheme != "hmc":
         raise InvalidValue(f"leaps = {run.leaps}: only scheme = 'hmc' takes leaps, not {run.scheme!r}")
+
+
+def _runs_at(kappa: float, scheme: str) -> bool:
+    """Whether a scheme does with the noise there is."""
+    row = SCHEMES[scheme]
+    return not (row.needs_noise if kappa == 0 else row.needs_no_noise)
+
+
+def _check_flow(run: Run, row: StateRow, scheme: str) -> None:
+    """Raise InvalidValue where there is noise, which a scheme without any leaves out."""
+    model = run.model
+    if model.kappa > 0:
+        rows = _asked(run)
+        fitting = [name for name in SCHEMES if _runs_at(model.kappa, name) and any(fits(r, name) for r in rows)]
+        raise InvalidValue(
+            f"scheme = {scheme!r}: it follows the flow of kappa = 0, and kappa = {model.kappa:g} makes noise; use "
+            f"{' or '.join([*fitting, 'kappa = 0'])}"
+        )
+    if not isinstance(run, Simulation):
+        raise InvalidValue(f"scheme = {scheme!r}: a flow has no equilibrium to sample; use simulate")
+    if row.state == "hermitian":
+        raise InvalidValue(
+            f"scheme = {scheme!r}: Hermitian matrices have noise along their orbits at kappa = 0 too; use state = "
+            "'eigenvalues', which move without noise, or 'euler_maruyama'"
+        )
+    if row.state == "network" and math.isfinite(model.beta):
+        raise InvalidValue(
+            f"scheme = {scheme!r}: at beta = {model.beta:g} networks have noise in the gauge, at kappa = 0 too; use "
+            "state = 'matrix', where it is the entropic drift, or beta = inf, or 'euler_maruyama'"
+        )
 
 
 def compiled_arguments(run: Run) -> tuple[Any, Any]:

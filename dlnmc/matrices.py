@@ -1,5 +1,6 @@
 """Whole matrices, balanced networks and Hermitian matrices, and the rows of numbers that stand for them in kernels."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +21,8 @@ Floats = NDArray[np.float64]
 
 Variables = dict[str, tuple[tuple[str, ...], Floats, str]]  # by name: dimensions, values, meaning
 
-FRAMES = 1  # the step of the stream of starts that random frames are drawn from; 0 is for levels
+FRAMES, ENTRIES = 1, 2  # the steps of the stream of starts that frames and matrices are drawn from; 0 is for levels
+SMALL = 1e-2  # the matrix that a start near the identity is a multiple by
 VANISHING = 2.0**-52  # a singular value that is smaller than this times width and largest is 0 to rounding
 BALANCED = 1e-8  # the largest `geometry.imbalance` of given networks
 
@@ -45,11 +47,33 @@ def form_of(run: Run) -> Form:
 def random_rows(run: Run, levels: Floats, first_block: int, blocks: int) -> Floats:
     """States of the given levels, and frames of Haar's law that are independent of them, by path: (path, row)."""
     model, form = run.model, form_of(run)
-    count = form.normals(model)
+    return form.from_levels(model, levels, _normals(run, FRAMES, first_block, blocks, form.normals(model)))
+
+
+def named_rows(run: Run, first_block: int, blocks: int) -> Floats:
+    """States over the W of a named start in `NAMED`; networks are the balanced ones: (path, row)."""
+    return form_of(run).from_given(run.model, NAMED[str(run.start)](run, first_block, blocks))
+
+
+def _normals(run: Run, step: int, first_block: int, blocks: int, count: int) -> Floats:
+    """Normals of the stream of starts by path, (path, count)."""
     z = np.empty((blocks, count + count % 2, WIDTH))
-    normals(noise_key(run.seed), START, first_block, FRAMES, z)
-    by_path = np.ascontiguousarray(z[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
-    return form.from_levels(model, levels, by_path)
+    normals(noise_key(run.seed), START, first_block, step, z)
+    return np.ascontiguousarray(z[:, :count].transpose(0, 2, 1)).reshape(blocks * WIDTH, count)
+
+
+def _identity(run: Run, first_block: int, blocks: int) -> Floats:
+    """W = 0.01 · 1, over which each of N factors is 0.01^{1/N} · 1."""
+    return np.tile(SMALL * np.eye(run.model.size), (blocks * WIDTH, 1, 1))
+
+
+def _gaussian(run: Run, first_block: int, blocks: int) -> Floats:
+    """W with independent entries N(0, 1/d)."""
+    d = run.model.size
+    return _normals(run, ENTRIES, first_block, blocks, d * d).reshape(-1, d, d) / math.sqrt(d)
+
+
+NAMED: dict[str, Callable[[Run, int, int], Floats]] = {"identity": _identity, "gaussian": _gaussian}
 
 
 def rows_over(values: Any, run: Run) -> Floats:
@@ -199,6 +223,10 @@ def _read_framed(model: Any, rows: Floats) -> Variables:
     return {"matrix": (("row", "column"), _parts(model, rows)[2], "the matrix W")}
 
 
+def _network_shapes(model: Any) -> str:
+    return f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
+
+
 def _balanced_from_given(model: Any, array: Floats) -> Floats:
     N, d = int(model.depth), model.size
     if array.ndim in (3, 4) and array.shape[-3] == N:
@@ -219,6 +247,35 @@ def _balanced_from_factors(factors: Floats) -> Floats:
         q, r = np.linalg.qr(factors[:, p] @ frames[-1])
         frames.append(q * np.where(np.einsum("pii->pi", r) < 0.0, -1.0, 1.0)[:, None, :])
     return _framed(lam, np.swapaxes(np.stack(frames, axis=1), -1, -2))
+
+
+def _network_from_given(model: Any, array: Floats) -> Floats:
+    """Factors as they are, or the balanced ones over a matrix."""
+    N, d = int(model.depth), model.size
+    if array.ndim in (3, 4) and array.shape[-3] == N:
+        return array.astype(np.float64).reshape(-1, N * d * d)
+    return _factors(model, _framed_from_matrix(model, array, N - 1))
+
+
+def _factors(model: Any, rows: Floats) -> Floats:
+    """The entries of the factors of balanced networks (path, row)."""
+    return np.asarray(_read_balanced(model, rows)["network"][1]).reshape(len(rows), -1)
+
+
+def _end_to_end(model: Any, rows: Floats) -> Floats:
+    factors = _split(model, rows)  # of paths that failed there is no number, which `geometry.end_to_end` refuses
+    return functools.reduce(lambda W, p: factors[..., p, :, :] @ W, range(1, factors.shape[-3]), factors[..., 0, :, :])
+
+
+def _split(model: Any, rows: Floats) -> Floats:
+    return rows.reshape(*rows.shape[:-1], int(model.depth), model.size, model.size)
+
+
+def _read_network(model: Any, rows: Floats) -> Variables:
+    return {
+        "matrix": (("row", "column"), _end_to_end(model, rows), "the end-to-end matrix W"),
+        "network": (("factor", "row", "column"), _split(model, rows), "the factors W_1 … W_N"),
+    }
 
 
 def _read_balanced(model: Any, rows: Floats) -> Variables:
@@ -281,12 +338,19 @@ FORMS = {  # by coordinates
         _framed_from_levels,
         lambda model: (int(model.depth) + 1) * model.size**2,
         _balanced_from_given,
-        lambda model: (
-            f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
-        ),
+        _network_shapes,
         _framed_reach,
         _levels,
         _read_balanced,
+    ),
+    "network": Form(
+        lambda model, log_sigma, z: _factors(model, _framed_from_levels(model, log_sigma, z)),
+        lambda model: (int(model.depth) + 1) * model.size**2,
+        _network_from_given,
+        _network_shapes,
+        lambda model, rows: _frobenius(model, _end_to_end(model, rows).reshape(len(rows), -1)),
+        None,
+        _read_network,
     ),
     "hermitian": Form(
         _hermitian_from_levels,

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from dlnmc import dataset, laws
+from dlnmc import dataset, laws, limits
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -118,8 +118,8 @@ def plot(result: xr.Dataset | xr.DataTree, path: str | Path | None = None, *, dp
     result
         An equilibrium, alone or swept over one or two parameters: for each member the density of the scaled singular
         values or eigenvalues with the law, and below it the relative deviation from the law. Or a simulation: a few
-        paths over time beside the density at the last time; where it kept histograms alone, those of all times. From
-        memory, or read from a file.
+        paths over time beside the density at the last time; where it kept histograms alone, those of all times. Of a
+        study of 2 × 2 matrices without noise: where they end. From memory, or read from a file.
     path
         Where to write, as .png, .pdf or .svg; to a temporary file first, which is then renamed.
     dpi
@@ -143,6 +143,8 @@ def plot(result: xr.Dataset | xr.DataTree, path: str | Path | None = None, *, dp
     with _style():
         if isinstance(result, xr.DataTree) and "histogram" in result.children:
             figure = _draw_equilibrium(result)
+        elif isinstance(result, xr.DataTree) and _has_limits(result):
+            figure = _draw_limits(result)
         elif "counts" in (data := _simulation(result)) and not set(STATES) & set(data):
             figure = _draw_histograms_in_time(data)
         else:
@@ -280,6 +282,28 @@ def _draw_histograms(
     columns = lengths[1] if len(dims) == 2 else {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     errors = f"from {histogram.sizes['batch']} batches of paths"
     return _draw_panels(panels, columns, title, _value_label(models[0]), errors)
+
+
+def _has_limits(tree: xr.DataTree) -> bool:
+    """Whether it is of gradient flows of 2 × 2 matrices, alone or swept."""
+    if "samples" not in tree.children:
+        return False
+    data = tree["samples"].to_dataset()
+    return {"energy", "matrix"} <= set(data) and data.sizes["row"] == 2
+
+
+def _draw_limits(tree: xr.DataTree) -> "Figure":
+    """A column for each member, of the matrices at the last time."""
+    data, dims = tree["samples"].to_dataset(), [dim for dim in dataset.DIMENSIONS if dim in tree.dims]
+    columns = []
+    for member in dataset.members(tree):
+        last = member["samples"].to_dataset()["matrix"].isel(time=-1).transpose("path", "row", "column").to_numpy()
+        name = ", ".join(_words(dim, member.coords[dim].item()) for dim in dims)
+        columns.append((name, last[np.isfinite(last).all(axis=(1, 2))]))
+    shared = xr.Dataset(coords={name: data[name] for name in SYMBOLS if name in data.coords and name != "time"})
+    model = dataset.model_of(next(dataset.members(tree)))
+    title = f"{_title(shared, 'Gradient flow', model, data.sizes['path'])}, $t$ = {data['time'].to_numpy()[-1]:g}"
+    return limits.draw(columns, title, SKY, BLUE, GREY)
 
 
 def _counted(member: xr.Dataset, merged: int) -> tuple[Floats, NDArray[Any], NDArray[Any]]:

@@ -46,12 +46,13 @@ def simulate(
     model: Model,
     *,
     paths: int,
-    dt: float,
+    dt: float | None = None,
     times: Sequence[float] | NDArray[np.floating[Any]],
     start: Start = None,
     state: str | None = None,
     coordinates: str | None = None,
     scheme: str = "euler_maruyama",
+    tolerance: float | None = None,
     bins: int | None = None,
     keep_samples: bool = True,
     seed: int = 0,
@@ -66,7 +67,8 @@ def simulate(
     model
         `DeepLinearNetwork` or `DysonBrownianMotion`.
     paths, dt
-        Number of paths; time step in the units of the model's clock.
+        Number of paths; time step in the units of the model's clock. Only "gradient_flow", which chooses steps within
+        it, does without: then it is the largest of which all times are whole multiples, or the 1024th part of the last.
     times
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
@@ -74,12 +76,16 @@ def simulate(
         law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), an earlier
         result, which is continued from its last state with fresh noise, or what `exact` drew. Whole states start from
         one matrix (row, column) or one for each path, networks also from balanced factors (factor, row, column); where
-        only their singular values or eigenvalues are known or named, frames are random, of Haar's law.
+        only their singular values or eigenvalues are known or named, frames are random, of Haar's law. "identity" (0.01
+        times it) and "gaussian" (independent entries N(0, 1/d)) are matrices W of the Deep Linear Network.
     state, coordinates, scheme
         For the Deep Linear Network coordinates "lambda" (default; additive noise) or "sigma", at infinite depth "log";
         schemes "euler_maruyama", "milstein", and for additive noise "leimkuhler_matthews", "mala". The states "matrix"
         (W itself), "network" (its balanced factors, at whole depths) and, for Dyson Brownian motion, "hermitian" take
-        "euler_maruyama".
+        "euler_maruyama". At κ = 0 there is "gradient_flow", of order 8 with steps that adapt, for singular values,
+        "matrix" and, at β = ∞, "network", which then need not be balanced.
+    tolerance
+        Of "gradient_flow": the error of each of its steps, relative to the norm of the state; default 1e-10.
     bins
         Number of bins of a histogram for each time, counted in batches of paths; None: no histograms.
     keep_samples
@@ -99,8 +105,8 @@ def simulate(
     xarray.Dataset
         `singular_values` (path, time, rank), rank 1 the largest, or `eigenvalues` (path, time, component), ascending;
         of whole states `matrix` (path, time, row, column), with `part` before `row` where it is Hermitian, and
-        `network` (path, time, factor, row, column); counts and status by path; with `bins`, `counts` (time, batch, bin)
-        over `edges`.
+        `network` (path, time, factor, row, column); along gradient flows `energy` and `free_energy` (path, time);
+        counts and status by path; with `bins`, `counts` (time, batch, bin) over `edges`.
 
     Raises
     ------
@@ -109,16 +115,16 @@ def simulate(
     RunFailed
         A path became non-finite; the message says which, when, and what to change.
     """
-    if dt is None:
-        raise InvalidValue("dt = None: simulate needs a time step; only equilibrium chooses one")
     member = prepared(
         Simulation,
-        {"model": model, "paths": paths, "dt": dt, "times": times, "keep_samples": keep_samples},
+        {"model": model, "paths": paths, "times": times, "keep_samples": keep_samples},
         start,
+        dt=dt,
         bins=bins,
         state=state,
         coordinates=coordinates,
         scheme=scheme,
+        tolerance=tolerance,
         seed=seed,
         failed_fraction=failed_fraction,
     )
@@ -229,13 +235,16 @@ def sweep(
     return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
 
 
-def sweep_members(models: Sequence[Model], settings: dict[str, Any], start: Start, common_noise: bool) -> list[Member]:
+def sweep_members(
+    models: Sequence[Model], settings: dict[str, Any], start: Start, common_noise: bool, cls: type[Run] = Equilibrium
+) -> list[Member]:
     """The complete runs of a sweep, one for each model, with distinct or common noise. They must form a grid."""
     seed = settings.get("seed", 0)
     members = []
     for index, model in enumerate(models):  # the first validates the seed, before others are derived from it
         own = seed if common_noise else member_seed(seed, index)
-        members += ladder(settings | {"model": model, "seed": own}, start)
+        values = settings | {"model": model, "seed": own}
+        members += ladder(values, start) if cls is Equilibrium else [prepared(cls, values, start)]
     dataset.swept_dimensions([member.run for member in members])
     return members
 
@@ -315,7 +324,8 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, origin: int
     observables = resolved(asked, run.model.size)
     run = run.changed(observables=tuple(observable.key for observable in observables))
     if run.dt is None:
-        assert isinstance(run, Equilibrium)
+        if not isinstance(run, Equilibrium):
+            raise InvalidValue("dt = None: simulate needs a time step; only equilibrium and gradient flows choose one")
         run = completed(adapted(run, given))
     return Member(run, given, observables)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnmc import ensembles, laws, matrices
+from dlnmc.config import STARTS as NAMES
 from dlnmc.config import Run
 from dlnmc.defaults import law_and_unit
 from dlnmc.engine import noise_key, scale, state_row
@@ -40,6 +41,8 @@ def start_rows(run: Run, given: Floats | None, first_block: int, blocks: int) ->
     row = state_row(run)
     if row.from_level is not None:
         return row.from_level(run.model, start_levels(run, given, first_block, blocks))
+    if run.start in matrices.NAMED:
+        return matrices.named_rows(run, first_block, blocks)
     if given is None:
         return matrices.random_rows(run, start_levels(run, None, first_block, blocks), first_block, blocks)
     return given[_of_paths(given, first_block, blocks)]
@@ -129,7 +132,12 @@ def check_start(run: Run) -> None:
     """Raise InvalidValue for a named start that does not exist for this model."""
     if run.start == "given":
         raise InvalidValue(
-            "start = 'given': allowed: 'random', 'law', 'zero'; from Python an array or an earlier result"
+            f"start = 'given': allowed: {', '.join(map(repr, NAMES[:-1]))}; from Python an array or an earlier result"
+        )
+    if run.start in matrices.NAMED and not (state_row(run).whole and isinstance(run.model, DeepLinearNetwork)):
+        raise InvalidValue(
+            f"start = {run.start!r}: it is a matrix W of the Deep Linear Network, for state = 'matrix' or 'network'; "
+            "use 'random', 'law' or an array"
         )
     if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")

@@ -25,6 +25,14 @@ COLUMNS = (  # heading, keys of value and error, format
     ("trace", "trace_mean", "trace_mean_error", ".4g"),
     ("edge", "edge", "edge_error", ".4f"),
     ("edge, d → ∞", "edge_law", None, ".4f"),
+    ("converged", "converged", "converged_error", ".5f"),
+    ("slow", "slow_paths", None, "d"),
+    ("rank one", "rank_one", "rank_one_error", ".4f"),
+    ("|det W| < 0.01", "small_det", "small_det_error", ".4f"),
+    ("det W < 0", "negative_det", "negative_det_error", ".4f"),
+    ("median |det W|", "median_abs_det", None, ".4f"),
+    ("effective rank", "effective_rank", "effective_rank_error", ".4f"),
+    ("σ of log|a|", "log_a_spread", None, ".3f"),
 )
 
 
@@ -45,8 +53,9 @@ def report(tree: xr.DataTree) -> str:
     title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
     if words := dataset.model_of(next(dataset.members(tree)), tree.attrs).energy.words:
         title = f"{title}, {words}"
-    head = [f"{title} — {scheme}, seed {seed}, {seconds} s", _stationarity(rows), ""]
-    return "\n".join([*head, *lines, *_limits(rows)])
+    head = [f"{title} — {scheme}, seed {seed}, {seconds} s"]
+    head += [_stationarity(rows)] if any("allowed_z" in row for row in rows) else []  # of equilibria
+    return "\n".join([*head, "", *lines, *_limits(rows)])
 
 
 def _observables(row: dict[str, Any]) -> dict[str, Any]:
@@ -109,4 +118,6 @@ def _finite(value: Any) -> Any:
     """The value, or a dictionary of values, with None for what JSON has no number for."""
     if isinstance(value, dict):
         return {key: _finite(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_finite(own) for own in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from dlnmc.chunks import Chunk, Member, run_chunk
-from dlnmc.config import Equilibrium, Run
+from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, STATES, fits
 from dlnmc.ensembles import blocks
@@ -28,8 +28,12 @@ def runs() -> Iterator[Run]:
         for row in STATES:
             if isinstance(model, row.model) and row.serves(model):
                 for name in SCHEMES:
-                    if fits(row, name):
-                        choice: dict[str, Any] = {"coordinates": row.coordinates, "scheme": name}
+                    choice: dict[str, Any] = {"coordinates": row.coordinates, "scheme": name}
+                    if fits(row, name) and SCHEMES[name].needs_no_noise:
+                        cold = model.changed(kappa=0.0, beta=math.inf if row.state == "network" else model.beta)
+                        start = "gaussian" if row.whole else "random"
+                        yield Simulation(model=cold, start=start, paths=1, times=(1e-3,), **choice)
+                    elif fits(row, name):
                         yield Equilibrium(model=model, **choice, **SHORT)
     yield Equilibrium(model=SMALL[-1], start="zero", scheme="euler_maruyama", **SHORT)
 

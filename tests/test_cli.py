@@ -627,7 +627,7 @@ def test_info(dlnmc_command):
     assert facts == information.facts()
     assert facts["dlnmc"] == dlnmc.__version__
     assert facts["packages"]["numpy"] == np.__version__
-    assert facts["studies"] == studies.names() == ["semicircle"]
+    assert facts["studies"] == studies.names() == ["completion", "semicircle"]
     code, out, _ = dlnmc_command("info")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == list(facts)
@@ -654,11 +654,12 @@ def test_warmup(dlnmc_command):
     assert {scheme for *_, scheme in warmed} == set(SCHEMES)
     assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
         ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),
+        ("deep_linear_network", "frames"), ("deep_linear_network", "balanced"),
         ("deep_linear_network", "matrix"), ("deep_linear_network", "network"),
         ("dyson", "eigenvalues"), ("dyson", "hermitian"),
     }  # fmt: skip
-    whole = 4  # matrices at finite and infinite depth, networks, Hermitian matrices: one scheme each
-    assert warming.warm_up() == len(warmed) == 3 * len(SCHEMES) + 2 + 1 + whole  # two for σ, one from 0
+    whole = 4 + 3  # matrices at finite and infinite depth, networks, Hermitian matrices; flows of the first three
+    assert warming.warm_up() == len(warmed) == 3 * len(SCHEMES) + 3 + 1 + whole  # three for σ, one from 0
 
 
 @pytest.mark.slow

@@ -18,16 +18,16 @@ from pydantic import Field
 
 from dlnmc import dataset, files
 from dlnmc.chunks import Member
-from dlnmc.config import Equilibrium, run_settings
+from dlnmc.config import run_settings
 from dlnmc.descriptions import Description, unknown_key
 from dlnmc.errors import InvalidValue
 from dlnmc.executors import thread_count
 from dlnmc.models import MODELS, DeepLinearNetwork
 from dlnmc.simulation import execute, sweep_members
 from dlnmc.store import differences, identity, remove_parts
-from dlnmc.studies import semicircle
+from dlnmc.studies import completion, semicircle
 
-KINDS: dict[str, ModuleType] = {"semicircle": semicircle}
+KINDS: dict[str, ModuleType] = {"semicircle": semicircle, "completion": completion}
 SECTIONS = ("model", "run", "study")
 
 
@@ -56,12 +56,13 @@ class Study(Description):
         observables = run.get("observables")
         if isinstance(observables, Mapping) and any(map(callable, observables.values())):
             raise InvalidValue("run.observables: a study takes a list of names of built-in ones, no functions")
-        known = run_settings(Equilibrium)
+        kind = KINDS[self.settings().kind]
+        known = run_settings(kind.RUN)
         for key in run:
             if key not in known:
                 raise InvalidValue("run: " + unknown_key(key, [*known, "common_noise"]))
-        members = sweep_members(self.models(), run, None, common)
-        KINDS[self.settings().kind].check(self.settings(), len(members))
+        members = sweep_members(self.models(), run, None, common, kind.RUN)
+        kind.check(self.settings(), [member.run for member in members])
         return members
 
     def models(self) -> list[Any]:
@@ -173,7 +174,7 @@ def known_keys(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     kind = KINDS.get(str(tables.get("study", {}).get("kind", "semicircle")), semicircle)
     return {
         "model": list(model.model_fields),
-        "run": [*run_settings(Equilibrium), "common_noise"],
+        "run": [*run_settings(kind.RUN), "common_noise"],
         "study": list(kind.Settings.model_fields),
     }
 
@@ -240,9 +241,10 @@ def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.D
 
 def rows(tree: Any) -> list[dict[str, Any]]:
     """The table of a result: one row for each member."""
-    if not isinstance(tree, xr.DataTree) or "moments" not in tree.children:
-        raise InvalidValue("there is a table of an equilibrium only: the result has no group moments")
-    settings = _settings(tree)
+    settings = _settings(tree) if isinstance(tree, xr.DataTree) else settings_of({})
+    group = KINDS[settings.kind].GROUP
+    if not isinstance(tree, xr.DataTree) or group not in tree.children:
+        raise InvalidValue(f"there is a table of an equilibrium or a study only: the result has no group {group}")
     found = list(KINDS[settings.kind].rows(tree, settings))
     config = _json(tree, "config")
     if not {"model", "run", "study"} <= set(config):

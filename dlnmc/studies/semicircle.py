@@ -12,13 +12,15 @@ import xarray as xr
 from pydantic import Field
 
 from dlnmc import analysis, dataset
+from dlnmc.config import Equilibrium, Run
 from dlnmc.descriptions import Description
 from dlnmc.errors import InvalidValue
 from dlnmc.models import Model
 
 SPACING_RATIO = 0.5307  # Gaussian orthogonal ensemble, large matrices (Atas, Bogomolny, Giraud and Roux 2013)
 STANDARD_ERRORS = 4.0
-
+RUN = Equilibrium
+GROUP = "moments"  # that a result must have
 
 Limit = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
@@ -46,8 +48,12 @@ class Settings(Description):
     spacing: float | None = Field(default=None, gt=0)
 
 
-def check(settings: Settings, members: int) -> None:
-    """Raise InvalidValue where the settings do not fit the number of members."""
+def check(settings: Settings, runs: Sequence[Run]) -> None:
+    """Raise InvalidValue where the settings do not fit the runs."""
+    _check_number(settings, len(runs))
+
+
+def _check_number(settings: Settings, members: int) -> None:
     if isinstance(settings.ks, tuple) and len(settings.ks) != members:
         raise InvalidValue(f"study.ks = {settings.ks!r}: it must be one number, or one for each of {members} members")
 
@@ -66,7 +72,7 @@ def rows(tree: xr.DataTree, settings: Settings) -> Iterator[dict[str, Any]]:
 def verdicts(tree: xr.DataTree, table: Sequence[dict[str, Any]], settings: Settings) -> Iterator[tuple[str, bool]]:
     """The checks of every member, and the study's own, given the table of rows, in the order of the study file."""
     limits = settings.ks if isinstance(settings.ks, tuple) else [settings.ks] * len(table)
-    check(settings, len(table))
+    _check_number(settings, len(table))
     members = {analysis.name_of(analysis.head(member)): member for member in dataset.members(tree)}
     for row, limit in zip(table, limits, strict=True):
         name = analysis.name_of(row)

@@ -103,6 +103,11 @@ def explicit_step(model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memor
 
 
 @generic
+def velocity(model: Any, x: Lane, f: Lane, memory: Lane, work: Lane) -> None:
+    """Write dx/dt, without noise and nothing tamed, to `f`. Else it is the drift for the step 0."""
+
+
+@generic
 def settle(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
     """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
 
@@ -174,6 +179,12 @@ def step(
     scheme: Any, model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, tally: Lane, work: Lane
 ) -> None:
     """Write the state after one step from the state `x` with the numbers `z` to `proposal`."""
+
+
+@generic
+def scratch_rows(scheme: Any) -> int:
+    """How many arrays like the state the scheme and its models find in `work`."""
+    raise NotImplementedError
 
 
 @generic

@@ -8,13 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlnmc_kernels.dispatch import begin, draw, normals_per_step, observed, output, prepare, read_values, settle, step
+from dlnmc_kernels.dispatch import (
+    begin,
+    draw,
+    normals_per_step,
+    observed,
+    output,
+    prepare,
+    read_values,
+    scratch_rows,
+    settle,
+    step,
+)
 from dlnmc_kernels.jit import device, kernel
 from dlnmc_kernels.lanes import WIDTH, Lane, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
 from dlnmc_kernels.ordering import sort
 from dlnmc_kernels.philox import fill_normals, fill_uniforms
-from dlnmc_kernels.schemes import SCRATCH, Noise
+from dlnmc_kernels.schemes import Noise
 
 
 class Schedule(NamedTuple):
@@ -110,10 +121,11 @@ def run(
     """
     size = state.x.shape[1]
     count_of_normals = normals_per_step(model, size)
+    scratch = scratch_rows(scheme)
     z = aligned_rows(count_of_normals + 2)
     proposal = aligned_rows(size)
     values = aligned_rows(results.samples.shape[2])
-    work = aligned_rows(SCRATCH * size).reshape((SCRATCH, size, WIDTH))
+    work = aligned_rows(scratch * size).reshape((scratch, size, WIDTH))
     first_event = np.searchsorted(schedule.steps, from_step)
     for b in range(state.x.shape[0]):
         path = lane_numbers() + np.uint64(first_block + b) * np.uint64(WIDTH)

@@ -18,6 +18,7 @@ from dlnmc_kernels.dispatch import (
     normals_per_step,
     output,
     prepare,
+    scratch_rows,
     step,
 )
 from dlnmc_kernels.elementary import log
@@ -136,6 +137,11 @@ def _explicit_step(model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memo
 @prepare.otherwise
 def _prepare_nothing(model: Any, x: Lane, memory: Lane) -> None:
     pass
+
+
+@scratch_rows.otherwise
+def _as_usual(scheme: Any) -> int:
+    return SCRATCH
 
 
 @normals_per_step.otherwise
