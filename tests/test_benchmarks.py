@@ -30,9 +30,11 @@ def measured():
 
 def test_all_rows_of_the_interface_are_there(measured):
     assert set(measured) == {"normals_per_second", "kernels"}
-    rows = {(r["model"], r["scheme"], r["size"], r["depth"], r["threads"]) for r in measured["kernels"]}
-    wanted = {("dyson", "euler_maruyama", n, None, t) for n in (8, 32, 64, 128) for t in (1, 2)}
-    wanted |= {("dln", "euler_maruyama", n, depth, t) for n in (8, 32, 64, 128) for depth in (2, 8) for t in (1, 2)}
+    rows = {(r["state"], r["scheme"], r["size"], r["depth"], r["threads"]) for r in measured["kernels"]}
+    sizes, em = (8, 32, 64, 128), "euler_maruyama"
+    wanted = {("eigenvalues", em, n, None, t) for n in sizes for t in (1, 2)}
+    wanted |= {("singular_values", em, n, depth, t) for n in sizes for depth in (2, 8) for t in (1, 2)}
+    wanted |= {("matrix", em, n, 3, t) for n in (4, 8, 16) for t in (1, 2)}
     assert wanted <= rows
     assert len(rows) == len(measured["kernels"])
 
@@ -41,7 +43,7 @@ def test_every_row_has_the_fields_of_the_interface_and_sound_rates(measured):
     assert measured["normals_per_second"] > 1e6
     for row in measured["kernels"]:
         assert list(row) == FIELDS
-        assert row["state"] == ("eigenvalues" if row["model"] == "dyson" else "singular_values")
+        assert (row["state"] == "eigenvalues") == (row["model"] == "dyson")
         assert 1e3 < row["path_steps_per_second"] < 1e9
         pairs = row["size"] * (row["size"] - 1) / 2
         assert row["pairs_per_second"] == pytest.approx(pairs * row["path_steps_per_second"], rel=1e-12)
@@ -61,7 +63,7 @@ def test_the_result_is_json_and_a_table(measured):
     ids=["dyson", "dln", "infinite depth"],
 )
 def test_any_model_and_scheme_can_be_measured(model, scheme):
-    row = benchmarks.row(model, scheme, 1)
+    row = benchmarks.row(model, "eigenvalues" if model.kind == "dyson" else "singular_values", scheme, 1)
     assert (row["size"], row["scheme"], row["threads"]) == (3, scheme, 1)
     assert row["depth"] == getattr(model, "depth", None)
     assert row["pairs_per_second"] == pytest.approx(3.0 * row["path_steps_per_second"], rel=1e-12)
@@ -70,17 +72,17 @@ def test_any_model_and_scheme_can_be_measured(model, scheme):
 def test_threads_measure_different_paths(monkeypatch):
     blocks, original = [], benchmarks._call
 
-    def call(model, scheme, steps, first_block):
+    def call(*case, first_block):
         blocks.append(first_block)
-        return original(model, scheme, steps, first_block)
+        return original(*case, first_block)
 
     monkeypatch.setattr(benchmarks, "_call", call)
-    benchmarks.row(DysonBrownianMotion(3, 2.0), "euler_maruyama", 3)
+    benchmarks.row(DysonBrownianMotion(3, 2.0), "eigenvalues", "euler_maruyama", 3)
     assert blocks[-3:] == [0, benchmarks.BLOCKS, 2 * benchmarks.BLOCKS]
 
 
 def test_one_thread_alone_and_the_default(monkeypatch):
-    monkeypatch.setattr(benchmarks, "cases", lambda: [(DysonBrownianMotion(2, 2.0), "euler_maruyama")])
+    monkeypatch.setattr(benchmarks, "cases", lambda: [(DysonBrownianMotion(2, 2.0), "eigenvalues", "euler_maruyama")])
     assert [row["threads"] for row in benchmarks.measure(1)["kernels"]] == [1]
     assert [row["threads"] for row in benchmarks.measure()["kernels"]] == sorted({1, thread_count(None)})
     with pytest.raises(InvalidValue, match="threads = 0"):
