@@ -19,7 +19,7 @@ from dlnmc.config import Equilibrium, Run
 from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
-from dlnmc.models import MODELS, DysonBrownianMotion, Model
+from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
 from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
@@ -183,9 +183,17 @@ def provenance(model: Model, seed: int, circumstances: Circumstances, title: str
 
 def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
     """Attributes of the root of a run: also its scheme and step."""
-    scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates}
+    scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates} | _determinant(run)
     leaps = {} if run.leaps is None else {"leaps": run.leaps}
     return provenance(run.model, run.seed, circumstances, title, config) | scheme | leaps
+
+
+def _determinant(run: Run) -> dict[str, str]:
+    """What is chosen where the smallest singular value of a matrix passes 0."""
+    if run.coordinates not in ("frames", "balanced") or not isinstance(run.model, DeepLinearNetwork):
+        return {}
+    passes = math.isfinite(run.model.depth) and run.model.depth % 2.0 != 0.0
+    return {"determinant": "changes sign where a singular value passes 0" if passes else "keeps its sign"}
 
 
 def simulation_dataset(member: Member, arrays: Arrays, circumstances: Circumstances) -> xr.Dataset:

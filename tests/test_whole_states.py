@@ -145,6 +145,8 @@ def test_names_dimensions_and_units(state, paths, trees):
         assert expected == {name for name in data.data_vars if "path" in data[name].dims and data[name].ndim > 1}
     coordinates = {"matrix": "frames", "network": "balanced", "hermitian": "hermitian"}
     assert paths[state].attrs["coordinates_evolved"] == coordinates[state]
+    if state != "hermitian":
+        assert paths[state].attrs["determinant"] == trees[state].attrs["determinant"] == "keeps its sign"  # depth 2
     assert set(trees[state].children) >= {"samples", "moments", "extremes", "histogram", "stationarity", "sampler"}
 
 
