@@ -265,7 +265,7 @@ def check(run: Run) -> None:
     if row.whole and not fits(row, run.scheme):
         other = "eigenvalues" if isinstance(run.model, DysonBrownianMotion) else "singular_values"
         raise InvalidValue(
-            f"scheme = {run.scheme!r}: the noise of whole matrices is not additive and does not commute, and only "
+            f"scheme = {run.scheme!r}: the noise of whole matrices, in levels and frames, does not commute, and only "
             "'euler_maruyama' does without its iterated integrals; use it"
             + (f", or state = {other!r}" if run.model.energy.invariant else "")
         )

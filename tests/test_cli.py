@@ -558,7 +558,8 @@ def test_a_sweep_of_ladders_with_observables_through_all_commands(energy, dlnmc_
     assert (code, err) == (0, "")
     assert not re.search(r"\bnan\b", out)
     lines = out.splitlines()
-    assert lines[0].startswith("Two depths, three steps — euler_maruyama, seed 3")
+    own = ", polynomial energy (0.2, 0.25)" if energy else ""
+    assert lines[0].startswith(f"Two depths, three steps{own} — euler_maruyama, seed 3")
     assert lines[1].startswith("stationary: ")
     rows = [line.split() for line in lines if line.split()[1:2] == ["6"]]
     assert [row[0] for row in rows] == ["1"] * 3 + ["2"] * 3
