@@ -508,6 +508,7 @@ def _tried_alone(energy: OwnEnergy, role: str, shape: tuple[int, ...], allowed: 
         for returned in plain:
             if np.shape(returned) != shape or np.asarray(returned).dtype.kind not in "biuf":
                 raise _Returned(_short(returned))
+        compiled(getattr(energy.functions, role))(trials[0].copy(), energy.array)  # refuses what writes to parameters
         found = getattr(energy, role)(trials)
     except _Returned as returned:
         raise InvalidValue(f"{where} returns {returned}: it must be {allowed}") from None

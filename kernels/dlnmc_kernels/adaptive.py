@@ -127,7 +127,7 @@ def _substeps(
             reached = select(accepted, load(y, i), load(proposal, i))
             store(proposal, i, select(stuck, splat(math.nan), reached))
         for i in range(own):
-            store(memory, i, select(going, load(memory, i), load(kept, i)))
+            store(memory, i, select(accepted, load(memory, i), load(kept, i)))
         store(memory, own, select(going, following, h))
         left = select(accepted, select(last, splat(0.0), left - tried), left)
         left = select(stuck, splat(0.0), left)

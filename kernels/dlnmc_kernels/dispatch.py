@@ -54,6 +54,7 @@ def generic(signature: Function) -> Any:
         return decorate
 
     overload(function, strict=False)(choose)  # strict would also compare annotations
+    function.implementations = implementations  # type: ignore[attr-defined]
     function.register = register  # type: ignore[attr-defined]
     function.otherwise = otherwise  # type: ignore[attr-defined]
     return function
@@ -77,10 +78,16 @@ def pull(energy: Any, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane,
     """Write u E'(W) vᵀ to `out`, for W = uᵀ diag(s) v. All are square matrices, row by row, but for `s`."""
 
 
-@generic
 def looks_at_matrix(energy: Any) -> bool:
-    """Whether `pull` looks at `w`, and not at `s` alone: else it need not be filled."""
-    return True
+    """Whether `pull` looks at `w`, which it does if an energy has its own, and else at `s` alone."""
+    return type(energy) in pull.implementations
+
+
+@overload(looks_at_matrix)
+def _looks_at_matrix_overload(energy):  # type: ignore[no-untyped-def]
+    if getattr(energy, "instance_class", None) in pull.implementations:
+        return lambda energy: True
+    return lambda energy: False
 
 
 # --- what a model may provide: else it has one component for each singular value or eigenvalue, with its own noise --

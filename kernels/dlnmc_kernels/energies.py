@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import overload
 from numba.np.numpy_support import carray
 
-from dlnmc_kernels.dispatch import looks_at_matrix, pull, slope, value
+from dlnmc_kernels.dispatch import pull, slope, value
 from dlnmc_kernels.jit import JIT_DISABLED, device, kernel, pointer
 from dlnmc_kernels.lanes import WIDTH, Lane, load, splat, store
 from dlnmc_kernels.linear_algebra import product, transpose
@@ -70,17 +70,6 @@ def _slope_polynomial(energy: Polynomial, s: Lane) -> Lane:
     for m in range(len(energy.powers), 0, -1):
         total = total * s + energy.powers[m - 1] * float(m)
     return total
-
-
-@looks_at_matrix.otherwise
-def _looks(energy: Any) -> bool:
-    return True
-
-
-@looks_at_matrix.register(Quadratic)
-@looks_at_matrix.register(Polynomial)
-def _does_not_look(energy: Any) -> bool:
-    return False
 
 
 @pull.otherwise

@@ -104,8 +104,8 @@ def rotation(apart: Lane, shared: Lane, where: Lane) -> tuple[Lane, Lane, Lane]:
     inverse = reciprocal_root(maximum(squared_reach, splat(SQUARED)))
     squared = absolute(apart) * inverse * 0.5 + 0.5  # of the cosine, at least ½
     inverse_cosine = reciprocal_root(squared)
-    s = copy_sign(twice, apart * shared) * (inverse * inverse_cosine * 0.5)
-    return s * inverse_cosine, select(where, squared * inverse_cosine, splat(1.0)), s
+    s = select(where, copy_sign(twice, apart * shared) * (inverse * inverse_cosine * 0.5), splat(0.0))
+    return select(where, s * inverse_cosine, splat(0.0)), select(where, squared * inverse_cosine, splat(1.0)), s
 
 
 @inlined
@@ -257,8 +257,8 @@ def decompose(w: Lane, u: Lane, v: Lane, s: Lane, work: Lane, enough: float) -> 
         store(v, i, load(v, i) * LARGE)
     orthogonalise(v, u, work, s, enough)
     normalise(v, work, s)
-    for k in range(size):
-        store(s, k, load(s, k) * (1.0 / LARGE))
+    for k in range(size):  # of lengths that are infinite nothing is known
+        store(s, k, load(s, k) * (1.0 / LARGE) + load(work, k) * 0.0)
 
 
 # --- eigenvalues ----------------------------------------------------------------------------------------------------

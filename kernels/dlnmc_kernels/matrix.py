@@ -4,7 +4,7 @@ With the singular value decomposition W = uᵀ diag(σ) v, λ = σ^{1/N}, in the
 
     u dW vᵀ = [ −a ∘ (u E'(W) vᵀ) + diag(Σ' + κ Σ'')/β ] dt + √(2κ/β) √a ∘ (u dB vᵀ),
     a_kl = (σ_k² − σ_l²)/(λ_k² − λ_l²),   a_kk = N λ_k^{2N−2},
-    Σ'_k = N λ_k^{N−1} ∂S/∂λ_k / N,   S = ½ Σ_{k<l} log a_kl,   Σ''_k = (N−1) λ_k^{N−2},
+    Σ'_k = λ_k^{N−1} ∂S/∂λ_k,   S = ½ Σ_{k<l} log a_kl,   Σ''_k = (N−1) λ_k^{N−2},
 
 and at infinite depth, with time divided by 1/N (14.6), λ^N is replaced by e^z, z = log σ.
 
@@ -24,7 +24,8 @@ eigenvalues of Λ + m have by themselves, and Σ'' is that of f:
     −λ_k^{N−1} (u E' vᵀ)_kk + (1/(βN)) ∂S/∂λ_k + (κ/β) Σ_l (1 − 2 h_kl)/s ,   h_kl = λ_k ∂ log f_kl/∂λ_k / N .
 
 Eigenvalues of Λ + m may be negative: λ is their modulus. det W changes sign with them at odd N, as it does for networks
-(the product of N factors), never at even N, and at depths between it is let change too.
+(the product of N factors), never at even N, and at depths between it is let change too. At depth 1, where a = 1, W is
+moved itself and decomposed.
 """
 
 import math
@@ -45,7 +46,17 @@ from dlnmc_kernels.lanes import (
     splat,
     store,
 )
-from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
+from dlnmc_kernels.linear_algebra import (
+    TOLERANCE,
+    decompose,
+    diagonalise,
+    dot,
+    make_unit,
+    product,
+    rotation_by,
+    set_identity,
+    transpose,
+)
 from dlnmc_kernels.ordering import settle_rows, sort
 from dlnmc_kernels.singular_values import smaller_share, smallest_gap
 
@@ -209,6 +220,17 @@ def tangent(
         store(m, i, load(level, k) + load(drift, k) + load(z, i) * noise - own_force)
 
 
+@device
+def flat_step(model: Matrix, sigma: Lane, z: Lane, G: Lane, dt: float, m: Lane) -> None:
+    """Σ + u dW vᵀ at depth 1, where the metric is flat and noise is that of Brownian motion whatever the step."""
+    d = model.width
+    noise = math.sqrt(2.0 * model.kappa * dt / model.beta)
+    for i in range(d * d):
+        store(m, i, load(z, i) * noise - load(G, i) * dt)
+    for k in range(d):
+        store(m, k * d + k, load(m, k * d + k) + load(sigma, k))
+
+
 @explicit_step.register(Matrix)
 def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, memory: Lane, work: Lane) -> None:
     d = model.width
@@ -229,14 +251,21 @@ def _explicit_step(model: Matrix, x: Lane, z: Lane, dt: float, proposal: Lane, m
     product(u, z, d, spare)
     transpose(v, d, turned)
     product(spare, turned, d, noise)
-    tangent(model, level, sigma, noise, G, dt, m, omega, R, r)
-    rotation_by(omega, d, R)
-    diagonalise(m, r, new_level, sigma, ENOUGH)
-    product(r, R, d, spare)
-    product(spare, v, d, new_v)
-    transpose(R, d, turned)
-    product(r, turned, d, spare)
-    product(spare, u, d, new_u)
+    if model.depth == 1.0:
+        flat_step(model, sigma, noise, G, dt, m)
+        set_identity(r, d)
+        decompose(m, r[:n], R[:n], new_level, sigma, TOLERANCE)
+        product(R, v, d, new_v)
+        product(r, u, d, new_u)
+    else:
+        tangent(model, level, sigma, noise, G, dt, m, omega, R, r)
+        rotation_by(omega, d, R)
+        diagonalise(m, r, new_level, sigma, ENOUGH)
+        product(r, R, d, spare)
+        product(spare, v, d, new_v)
+        transpose(R, d, turned)
+        product(r, turned, d, spare)
+        product(spare, u, d, new_u)
     for k in range(d):
         make_unit(new_v, k, d, dot(new_v, k, new_v, k, d))
         make_unit(new_u, k, d, dot(new_u, k, new_u, k, d))
