@@ -248,7 +248,6 @@ def raising(s):
         ({"f": len}, ("'f'",)),
         (["effective_rank", "effective_rank"], ("'effective_rank'", "twice")),
     ],
-    ids=str,
 )
 def test_what_cannot_be_averaged_is_refused_in_one_line(observables, pieces, refused):
     text = refused(lambda: dlnmc.equilibrium(NETWORK, observables=observables, **SHORT), "observables", *pieces)

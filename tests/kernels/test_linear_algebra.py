@@ -10,7 +10,7 @@ from scipy import linalg
 
 from dlnmc_kernels import hermitian
 from dlnmc_kernels.jit import kernel
-from dlnmc_kernels.lanes import WIDTH, store
+from dlnmc_kernels.lanes import WIDTH, load, store
 from dlnmc_kernels.linear_algebra import (
     MOST_SWEEPS,
     TOLERANCE,
@@ -19,6 +19,7 @@ from dlnmc_kernels.linear_algebra import (
     dot,
     orthogonalise,
     product,
+    rotation,
     rotation_by,
     transpose,
 )
@@ -372,6 +373,35 @@ def test_what_is_no_number_stays_in_its_lane(where, wrong):
         with np.errstate(all="ignore"):
             for good, bad in zip(eigen_decomposition(a)[:2], eigen_decomposition(b)[:2], strict=True):
                 assert np.array_equal(good[OTHERS], bad[OTHERS])
+
+
+@kernel
+def rotations_where(apart, shared, where, out):
+    for i, part in enumerate(rotation(load(apart, 0), load(shared, 0), load(where, 0) > 0.0)):
+        store(out, i, part)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e200, 1e-200, 0.0])
+def test_a_lane_that_is_not_turned_is_not_touched(wrong):
+    """Else it would depend on whether others turn."""
+    apart, shared, out = np.full((1, WIDTH), 0.5), np.full((1, WIDTH), 0.25), np.zeros((3, WIDTH))
+    where = np.ones((1, WIDTH))
+    apart[0, 3] = shared[0, 3] = wrong
+    where[0, 3] = 0.0
+    with np.errstate(all="ignore"):
+        rotations_where(apart, shared, where, out)
+    assert out[:, 3].tolist() == [0.0, 1.0, 0.0]
+    assert out[1, OTHERS] == pytest.approx(np.cos(0.5 * np.arctan(1.0)), rel=1e-15)
+
+
+def test_what_is_too_large_to_decompose_is_no_number():
+    """And not 0, for a velocity that overflows would be 0 then."""
+    w = np.random.default_rng(3).standard_normal((WIDTH, 3, 3))
+    w[2] *= 1e130
+    with np.errstate(all="ignore"):
+        s = decomposition(w)[1]
+    assert np.isnan(s[2]).all()
+    assert np.isfinite(s[[0, 1, 3, 4, 5, 6, 7]]).all()
 
 
 # --- rotations ------------------------------------------------------------------------------------------------------

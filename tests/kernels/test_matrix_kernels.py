@@ -191,6 +191,14 @@ def test_the_moments_of_a_matrix_are_those_of_the_equation(depth, kind, size, ka
     assert covariance == pytest.approx(exact, abs=error * scale)
 
 
+@pytest.mark.parametrize("kind", ["apart", "equal"])
+def test_at_depth_1_noise_is_that_of_brownian_motion_at_any_step(kind):
+    at, dt = place(1.0, kind, 3), 1.0
+    z = np.random.default_rng(4).standard_normal((WIDTH, 9))
+    expected = at.W - at.G * dt + math.sqrt(2.0 * KAPPA * dt / BETA) * z.reshape(WIDTH, 3, 3)
+    assert matrix_steps(at, z, dt) == pytest.approx(expected, abs=1e-13)
+
+
 @pytest.mark.parametrize("depth", [1.5, 3.0, math.inf])
 def test_a_step_of_a_matrix_does_not_depend_on_the_frame(depth):
     """Of equal singular values any will do, and the order and the signs of others do not matter.
