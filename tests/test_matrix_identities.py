@@ -489,7 +489,7 @@ def test_matrices_of_a_result_are_those_it_kept(network_tree, network_paths):
 FOUR = dlnmc.MatrixCompletion(
     ((0, 0, 1.0), (0, 2, -0.5), (1, 1, 0.8), (2, 3, 0.4), (3, 0, -0.6), (3, 3, 0.5)), confinement=0.5
 )
-STEPS = {"network": 2e-3}  # by state, whose bias is below what the paths see
+STEPS = {"network": 2e-3, "matrix": 2e-3}  # by state, whose bias is below what the paths see
 
 
 @pytest.mark.slow
