@@ -167,7 +167,7 @@ class MatrixCompletion(MatrixEnergy):
         try:
             with Path(path).open(newline="", encoding="utf-8-sig") as file:
                 for number, line in enumerate(csv.reader(file), 1):
-                    if number == 1 and not any(map(_is_number, line)):
+                    if number == 1 and len(line) == 3 and not any(map(_is_number, line)):
                         continue
                     if any(map(str.strip, line)) and not line[0].lstrip().startswith("#"):
                         try:

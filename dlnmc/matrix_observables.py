@@ -317,10 +317,10 @@ def _states(data: xr.Dataset, model: DeepLinearNetwork, nearest: Nearest | None)
         if name in data:
             own = sizes | ({"factor": int(model.depth)} if "factor" in axes else {})
             for axis in axes:
-                if data[name].sizes.get(axis, 0) < own[axis]:
+                if (there := data[name].sizes.get(axis, 0)) < own[axis]:
                     raise InvalidValue(
-                        f"{name} has {data[name].sizes.get(axis, 'one')} of {own[axis]} along {axis!r}: observables are "
-                        "those of whole states; take parts of the result along its other dimensions"
+                        f"{name} has {there or 'one'} of {own[axis]} along {axis!r}: observables are those of whole "
+                        "states; take parts of the result along its other dimensions"
                     )
             values = data[name].isel({axis: slice(own[axis]) for axis in axes}).transpose(*beside, *axes)
             arrays[name] = values.to_numpy().reshape(-1, *values.shape[len(beside) :])

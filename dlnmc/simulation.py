@@ -68,8 +68,8 @@ def simulate(
         `DeepLinearNetwork` or `DysonBrownianMotion`.
     paths, dt
         Number of paths; time step in the units of the model's clock. Only "gradient_flow", which chooses steps within
-        it, does without: then it is the largest of which all times are whole multiples; where it takes more than 16384 to
-        the last time, it is the 16384th part of that, and times that then coincide are refused.
+        it, does without: then it is the largest of which all times are whole multiples; where the last is more than
+        16384 of those, it is the 16384th part of that, and times that then coincide are refused.
     times
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
