@@ -61,7 +61,10 @@ def schedule(run: Run) -> driver.Schedule:
         steps = run.first_step + _steps(np.array(run.times), run.dt)
         if np.any(np.diff(steps) == 0):
             early = run.times[int(np.argmin(np.diff(steps)))]
-            raise InvalidValue(f"times: {early:g} and the next fall on the same step of dt = {run.dt:g}")
+            raise InvalidValue(
+                f"times: {early:g} and the next fall on the same step of dt = {run.dt:g}; give a smaller dt, or "
+                "times that are farther apart"
+            )
         kept, slots = np.arange(len(steps)), np.arange(len(steps))
         halves = np.zeros_like(steps)
     else:
@@ -192,6 +195,7 @@ def prepared_call(
     low, high = (edge * scale(run.model) for edge in histogram_range(member)) if bins else (0.0, 1.0)
     row = state_row(run)
     x = start_rows(run, member.given, chunk.first_block, blocks)
+    assert x.shape == (blocks * WIDTH, row.rows(run.model))  # kernels do not look
     path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + blocks) * WIDTH).reshape(-1, WIDTH)
     state = driver.State(
         _aligned(x.reshape(blocks, WIDTH, -1).transpose(0, 2, 1)),

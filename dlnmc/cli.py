@@ -110,7 +110,10 @@ def info(as_json: bool) -> None:
 
 @dlnmc.command()
 def warmup() -> None:
-    """Compile all kernels now, so that later runs start at once."""
+    """Compile all kernels now, so that later runs start at once.
+
+    Those of matrix energies other than quadratic are compiled when they are first used, in about 10 to 20 seconds.
+    """
     from dlnmc import warming
 
     warming.warm_up(progress=True)

@@ -182,10 +182,10 @@ def provenance(model: Model, seed: int, circumstances: Circumstances, title: str
 
 
 def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
-    """Attributes of the root of a run: also its scheme and step."""
+    """Attributes of the root of a run: also its scheme, its step, and what is the scheme's own."""
     scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates} | _determinant(run)
-    leaps = {} if run.leaps is None else {"leaps": run.leaps}
-    return provenance(run.model, run.seed, circumstances, title, config) | scheme | leaps
+    own = {name: value for name in ("leaps", "tolerance") if (value := getattr(run, name, None)) is not None}
+    return provenance(run.model, run.seed, circumstances, title, config) | scheme | own
 
 
 def _determinant(run: Run) -> dict[str, str]:

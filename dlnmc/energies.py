@@ -159,11 +159,16 @@ class MatrixCompletion(MatrixEnergy):
 
     @classmethod
     def from_csv(cls, path: str | Path, confinement: float = 0.0) -> Self:
-        """From a file with a line i,j,value for each entry that is given, rows and columns counted from 0."""
+        """From a file with a line i,j,value for each entry that is given, rows and columns counted from 0.
+
+        The first line may be a header, of no number.
+        """
         entries = []
         try:
-            with Path(path).open(newline="", encoding="utf-8") as file:
+            with Path(path).open(newline="", encoding="utf-8-sig") as file:
                 for number, line in enumerate(csv.reader(file), 1):
+                    if number == 1 and len(line) == 3 and not any(map(_is_number, line)):
+                        continue
                     if any(map(str.strip, line)) and not line[0].lstrip().startswith("#"):
                         try:
                             i, j, value = line
@@ -172,7 +177,9 @@ class MatrixCompletion(MatrixEnergy):
                                 raise ValueError
                         except ValueError:
                             text = ",".join(line)
-                            raise InvalidValue(f"{path}, line {number}: {text!r} is not i,j,value") from None
+                            raise InvalidValue(
+                                f"{path}, line {number}: {text!r} is not integers i, j and a number"
+                            ) from None
         except OSError as error:
             raise InvalidValue(f"{path}: {error.strerror}") from None
         except (UnicodeDecodeError, csv.Error) as error:
@@ -543,6 +550,14 @@ def _landscape(energy: OwnEnergy, width: int) -> landscape.Landscape:
 def _check_square(name: str, rows: Rows, width: int) -> None:
     if len(rows) != width or any(len(row) != width for row in rows):
         raise ValueError(f"energy.{name}: it must have {width} rows of {width} numbers, as the width is {width}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _short(value: Any) -> str:

@@ -257,7 +257,7 @@ def check(run: Run) -> None:
     scheme = SCHEMES[run.scheme]
     if scheme.needs_no_noise:
         _check_flow(run, row, run.scheme)
-    elif row.only is not None and SCHEMES[row.only].needs_no_noise:
+    if row.only not in (None, run.scheme) and scheme.needs_no_noise != SCHEMES[row.only].needs_no_noise:
         raise InvalidValue(
             f"scheme = {run.scheme!r}: coordinates {row.coordinates!r} are those of scheme = {row.only!r}; use it, or "
             "leave coordinates out"

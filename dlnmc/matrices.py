@@ -32,7 +32,8 @@ class Form(NamedTuple):
 
     from_levels: Callable[[Any, Floats, Floats], Floats]  # model, levels (path, d), normals (path, …) -> rows
     normals: Callable[[Any], int]  # for the random frames of a path
-    from_given: Callable[[Any, Any], Floats]  # model, what a user gave -> rows (1 or path, row)
+    from_matrices: Callable[[Any, Any], Floats]  # model, matrices (…, d, d) -> rows (1 or path, row)
+    from_factors: Callable[[Any, Floats], Floats] | None  # model, networks (…, N, d, d), if it is one -> rows
     shapes: Callable[[Any], str]  # of what a user may give, in words
     reach: Callable[[Any, Floats], float]  # model, rows -> no singular value, or |eigenvalue|, is larger
     values: Callable[[Any, Floats], Floats] | None  # model, rows -> what no two may be 0 of, where entropy repels them
@@ -52,7 +53,7 @@ def random_rows(run: Run, levels: Floats, first_block: int, blocks: int) -> Floa
 
 def named_rows(run: Run, first_block: int, blocks: int) -> Floats:
     """States over the W of a named start in `NAMED`; networks are the balanced ones: (path, row)."""
-    return form_of(run).from_given(run.model, NAMED[str(run.start)](run, first_block, blocks))
+    return form_of(run).from_matrices(run.model, NAMED[str(run.start)](run, first_block, blocks))
 
 
 def _normals(run: Run, step: int, first_block: int, blocks: int, count: int) -> Floats:
@@ -110,8 +111,11 @@ def _checked(rows: Floats, run: Run) -> Floats:
     return rows
 
 
-def checked_rows(values: Any, run: Run) -> Floats:
-    """Given matrices as rows, (1, row) or (path, row); InvalidValue if they are none."""
+def checked_rows(values: Any, run: Run, networks: bool = True) -> Floats:
+    """Given matrices as rows, (1, row) or (path, row); InvalidValue if they are none.
+
+    Where there may be `networks` among them, the shape says which they are.
+    """
     form, row = form_of(run), state_row(run)
     try:
         array = np.array(values)
@@ -122,7 +126,7 @@ def checked_rows(values: Any, run: Run) -> Floats:
     if not np.all(np.isfinite(array)):
         raise InvalidValue(f"start contains {array[~np.isfinite(array)][0].item()!r}: values must be finite")
     d = run.model.size
-    N = int(getattr(run.model, "depth", 0)) if row.state == "network" else 0
+    N = int(getattr(run.model, "depth", 0)) if networks and form.from_factors else 0
     factors = N > 0 and array.ndim in (3, 4) and array.shape[-3] == N
     many = array.shape[: array.ndim - (3 if factors else 2)]
     if array.ndim < 2 or array.shape[-2:] != (d, d) or many not in ((), (1,), (run.paths,)):
@@ -135,7 +139,8 @@ def checked_rows(values: Any, run: Run) -> Floats:
             f"start has the shape {array.shape}: one network of {N} factors, or one matrix for each of {N} paths? give "
             f"networks ({N}, {N}, {d}, {d}), a factor after the path"
         )
-    return _checked(form.from_given(run.model, array), run)
+    read = form.from_factors if factors and form.from_factors else form.from_matrices
+    return _checked(read(run.model, array), run)
 
 
 def haar(z: NDArray[Any]) -> NDArray[Any]:
@@ -153,7 +158,7 @@ def _matrix_from_levels(model: Any, log_sigma: Floats, z: Floats) -> Floats:
     return np.asarray(np.einsum("pik,pk,pjk->pij", left, np.exp(log_sigma), right)).reshape(len(z), -1)
 
 
-def _matrix_from_given(model: Any, array: Floats) -> Floats:
+def _matrix_from_matrices(model: Any, array: Floats) -> Floats:
     return array.astype(np.float64).reshape(-1, model.size**2)
 
 
@@ -227,14 +232,8 @@ def _network_shapes(model: Any) -> str:
     return f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
 
 
-def _balanced_from_given(model: Any, array: Floats) -> Floats:
-    N, d = int(model.depth), model.size
-    if array.ndim in (3, 4) and array.shape[-3] == N:
-        return _balanced_from_factors(array.astype(np.float64).reshape(-1, N, d, d))
-    return _framed_from_matrix(model, array, N - 1)
-
-
-def _balanced_from_factors(factors: Floats) -> Floats:
+def _balanced_from_factors(model: Any, factors: Floats) -> Floats:
+    factors = factors.astype(np.float64).reshape(-1, int(model.depth), model.size, model.size)
     imbalance = geometry.imbalance(factors)
     if np.any(imbalance > BALANCED):
         raise InvalidValue(
@@ -247,14 +246,6 @@ def _balanced_from_factors(factors: Floats) -> Floats:
         q, r = np.linalg.qr(factors[:, p] @ frames[-1])
         frames.append(q * np.where(np.einsum("pii->pi", r) < 0.0, -1.0, 1.0)[:, None, :])
     return _framed(lam, np.swapaxes(np.stack(frames, axis=1), -1, -2))
-
-
-def _network_from_given(model: Any, array: Floats) -> Floats:
-    """Factors as they are, or the balanced ones over a matrix."""
-    N, d = int(model.depth), model.size
-    if array.ndim in (3, 4) and array.shape[-3] == N:
-        return array.astype(np.float64).reshape(-1, N * d * d)
-    return _factors(model, _framed_from_matrix(model, array, N - 1))
 
 
 def _factors(model: Any, rows: Floats) -> Floats:
@@ -301,7 +292,7 @@ def _hermitian_rows(M: NDArray[Any]) -> Floats:
     return np.concatenate([M.real.reshape(len(M), -1), M.imag.reshape(len(M), -1)], axis=1)
 
 
-def _hermitian_from_given(model: Any, array: NDArray[Any]) -> Floats:
+def _hermitian_from_matrices(model: Any, array: NDArray[Any]) -> Floats:
     M = array.reshape(-1, model.size, model.size).astype(np.complex128)
     off = np.abs(M - np.swapaxes(M.conj(), 1, 2)).max(initial=0.0)
     if off > 1e-12 * max(float(np.abs(M).max(initial=0.0)), 1e-300):
@@ -319,7 +310,8 @@ FORMS = {  # by coordinates
     "matrix": Form(
         _matrix_from_levels,
         lambda model: 2 * model.size**2,
-        _matrix_from_given,
+        _matrix_from_matrices,
+        None,
         lambda model: f"({model.size}, {model.size}) matrices",
         _frobenius,
         _singular_values,
@@ -328,7 +320,8 @@ FORMS = {  # by coordinates
     "frames": Form(
         _framed_from_levels,
         lambda model: 2 * model.size**2,
-        lambda model, array: _framed_from_matrix(model, array, 0),
+        lambda model, W: _framed_from_matrix(model, W, 0),
+        None,
         lambda model: f"({model.size}, {model.size}) matrices",
         _framed_reach,
         _levels,
@@ -337,7 +330,8 @@ FORMS = {  # by coordinates
     "balanced": Form(
         _framed_from_levels,
         lambda model: (int(model.depth) + 1) * model.size**2,
-        _balanced_from_given,
+        lambda model, W: _framed_from_matrix(model, W, int(model.depth) - 1),
+        _balanced_from_factors,
         _network_shapes,
         _framed_reach,
         _levels,
@@ -346,7 +340,8 @@ FORMS = {  # by coordinates
     "network": Form(
         lambda model, log_sigma, z: _factors(model, _framed_from_levels(model, log_sigma, z)),
         lambda model: (int(model.depth) + 1) * model.size**2,
-        _network_from_given,
+        lambda model, W: _factors(model, _framed_from_matrix(model, W, int(model.depth) - 1)),
+        lambda model, factors: factors.astype(np.float64).reshape(-1, int(model.depth) * model.size**2),
         _network_shapes,
         lambda model, rows: _frobenius(model, _end_to_end(model, rows).reshape(len(rows), -1)),
         None,
@@ -355,7 +350,8 @@ FORMS = {  # by coordinates
     "hermitian": Form(
         _hermitian_from_levels,
         lambda model: 2 * model.size**2,
-        _hermitian_from_given,
+        _hermitian_from_matrices,
+        None,
         lambda model: f"({model.size}, {model.size}) Hermitian matrices",
         _frobenius,
         None,

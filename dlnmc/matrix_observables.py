@@ -316,6 +316,12 @@ def _states(data: xr.Dataset, model: DeepLinearNetwork, nearest: Nearest | None)
     for name, axes in AXES.items():
         if name in data:
             own = sizes | ({"factor": int(model.depth)} if "factor" in axes else {})
+            for axis in axes:
+                if (there := data[name].sizes.get(axis, 0)) < own[axis]:
+                    raise InvalidValue(
+                        f"{name} has {there or 'one'} of {own[axis]} along {axis!r}: observables are those of whole "
+                        "states; take parts of the result along its other dimensions"
+                    )
             values = data[name].isel({axis: slice(own[axis]) for axis in axes}).transpose(*beside, *axes)
             arrays[name] = values.to_numpy().reshape(-1, *values.shape[len(beside) :])
     return States(model, _energy_of(model), nearest, **arrays), tuple(data.sizes[dim] for dim in beside)

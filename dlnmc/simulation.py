@@ -68,7 +68,8 @@ def simulate(
         `DeepLinearNetwork` or `DysonBrownianMotion`.
     paths, dt
         Number of paths; time step in the units of the model's clock. Only "gradient_flow", which chooses steps within
-        it, does without: then it is the largest of which all times are whole multiples, or the 1024th part of the last.
+        it, does without: then it is the largest of which all times are whole multiples; where the last is more than
+        16384 of those, it is the 16384th part of that, and times that then coincide are refused.
     times
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
@@ -392,11 +393,14 @@ def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arra
             for row in np.flatnonzero(own[chunk]["tally"][:, STATUS] >= 0)
         ]
         if len(failed) > run.failed_fraction * run.paths:
+            advice = "a smaller dt, or a start nearer to equilibrium"
+            if run.scheme == "gradient_flow":  # whose steps adapt
+                advice = "another tolerance, or another start"
             done, (path, step) = sum(len(arrays["tally"]) for arrays in own.values()), failed[0]
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
-                f"(dt = {run.dt:g}, {_parameters(run)}); take a smaller dt, or a start nearer to equilibrium, or allow "
-                f"more by failed_fraction = {run.failed_fraction:g}"
+                f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "
+                f" failed_fraction = {run.failed_fraction:g}"
             )
 
 

@@ -150,7 +150,9 @@ def check_start(run: Run) -> None:
         laws.of(run.model)
     if run.start == "random" and not law_and_unit(run.model)[1] > 0.0:
         where = "beta = inf" if not math.isfinite(run.model.beta) else "infinite depth and width 1"
-        raise InvalidValue(f"start = 'random': at {where} there is no scale to draw from; give an array")
+        named = state_row(run).whole and isinstance(run.model, DeepLinearNetwork)
+        others = "'gaussian', 'identity' or an array" if named else "an array"
+        raise InvalidValue(f"start = 'random': at {where} there is no scale to draw from; give {others}")
 
 
 def checked_array(values: Any, run: Run) -> Floats:
@@ -186,10 +188,12 @@ def checked_array(values: Any, run: Run) -> Floats:
 
 
 def continued_array(values: Floats, run: Run) -> Floats:
-    """The same for what a result holds: whole matrices of which it has the values only get random frames."""
-    if state_row(run).whole and values.ndim == 2:
+    """The same for what a result holds of every path: over values alone whole matrices get random frames."""
+    if not state_row(run).whole:
+        return checked_array(values, run)
+    if values.ndim == 2:
         return matrices.rows_over(values, run)
-    return checked_array(values, run)
+    return matrices.checked_rows(values, run, networks=values.ndim == 4)
 
 
 def _allowed(model: Model) -> tuple[Callable[[Floats], Any], str]:

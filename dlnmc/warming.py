@@ -1,4 +1,4 @@
-"""Compiling all kernels ahead of time."""
+"""Compiling all kernels ahead of time, but for those of matrix energies other than quadratic."""
 
 import math
 from collections.abc import Iterator

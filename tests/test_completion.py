@@ -114,6 +114,10 @@ def test_all_that_is_known_holds_and_nothing_that_is_not(tree):
     def slow(matrices, data):
         data["energy"][:, :40, -1] = 0.2
 
+    def dead(matrices, data):
+        matrices[...] = np.nan
+        data["energy"][...] = np.nan
+
     def depth_one(text):
         return text.startswith("depth 1: ")
 
@@ -122,6 +126,7 @@ def test_all_that_is_known_holds_and_nothing_that_is_not(tree):
     assert any("changed its sign" in text for text in failing(changed(tree, crossed)))
     assert any("W_12 > 0" in text for text in failing(changed(tree, tilted)))
     assert any("grew" in text for text in failing(changed(tree, grown)))
+    assert len(failing(changed(tree, dead))) == 2  # none converged at either depth
     assert any("40 slow ones up to 0.2" in text for text in failing(changed(tree, slow)))
 
 

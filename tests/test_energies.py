@@ -212,12 +212,15 @@ def test_a_file_holds_a_line_for_each_entry(tmp_path):
     path.write_text("# i, j, value\n0,0,1.0\n\n  \n 1 , 1 , -5e-1\n# and one more\n2,0,0.25\n", encoding="utf-8")
     assert MatrixCompletion.from_csv(path) == OPEN
     assert MatrixCompletion.from_csv(str(path), confinement=0.3) == CLOSED
+    path.write_text("i,j,value\n0,0,1.0\n1,1,-0.5\n2,0,0.25\n", encoding="utf-8-sig")
+    assert MatrixCompletion.from_csv(path) == OPEN
 
 
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [
-        ("i,j,value\n0,0,1\n", ("line 1", "'i,j,value'", "is not i,j,value")),
+        ("0,0,1\ni,j,value\n", ("line 2", "'i,j,value'", "is not integers i, j and a number")),
+        ("i,j,value\n", ("no line i,j,value",)),
         ("0,0,1\n0,1\n", ("line 2", "'0,1'")),
         ("0,0,1\n0,1,2,3\n", ("line 2", "'0,1,2,3'")),
         ("0;0;1\n", ("line 1", "'0;0;1'")),

@@ -13,6 +13,8 @@ from statistical import FALSE_ALARM, distance, envelope
 import dlnmc
 from dlnmc import geometry
 from dlnmc.defaults import step_of_flow
+from dlnmc.matrices import form_of
+from dlnmc.starts import start_rows
 
 ENERGY = dlnmc.MatrixCompletion(((0, 0, 1.0), (1, 1, -0.5), (2, 1, 0.8)))
 TARGET = dlnmc.MatrixCompletion(((0, 0, 2.0), (1, 1, 0.5), (2, 2, 1.2)), 0.1)  # the same kernel
@@ -174,11 +176,20 @@ def test_the_step_is_the_largest_that_meets_all_times():
     assert step_of_flow((0.3, 0.7)) == pytest.approx(0.1)
     assert step_of_flow((0.0,)) == 1.0
     assert step_of_flow((0.0, 1e4)) == 1e4
-    assert step_of_flow((0.1, 1.0 / 3.0, math.pi)) == math.pi / 1024
+    assert step_of_flow((1e-3, 1e-2, 0.1, 1.0, 10.0)) == pytest.approx(1e-3)
+    assert step_of_flow((1.0 / 3.0 + 1e-10, 1.0)) == 1.0 / 16384  # a third would be rounded up to two
+    assert step_of_flow((0.1, 1.0 / 3.0, math.pi)) == math.pi / 16384
     data = flowed(times=[0.1, 1.0 / 3.0, math.pi])
     assert np.all(data.time.to_numpy() >= [0.1, 1.0 / 3.0, math.pi])
-    assert data.time.to_numpy() == pytest.approx([0.1, 1.0 / 3.0, math.pi], abs=math.pi / 1024)
-    assert data.attrs["dt"] == math.pi / 1024
+    assert data.time.to_numpy() == pytest.approx([0.1, 1.0 / 3.0, math.pi], abs=math.pi / 16384)
+    assert data.attrs["dt"] == math.pi / 16384
+    assert data.attrs["tolerance"] == 1e-10
+
+
+def test_times_that_coincide_are_refused_with_advice(refused):
+    times = np.geomspace(1e-3, 1e3, 13)
+    refused(lambda: flowed(times=times), "0.001 and the next", "give a smaller dt", "farther apart")
+    assert len(flowed(times=times[:9]).time) == 9
 
 
 @STATES
@@ -232,7 +243,8 @@ def test_a_file_holds_the_same(state, tmp_path):
 def test_a_path_that_runs_away_is_named(refused):
     start = W.copy()
     start[3] *= 1e60
-    refused(lambda: flowed(start=start), "1 of", "path 3 at step 0", error=dlnmc.RunFailed)
+    advice = "take another tolerance, or another start, or"
+    refused(lambda: flowed(start=start), "1 of", "path 3 at step 0", advice, error=dlnmc.RunFailed)
     data = flowed(start=start, failed_fraction=0.2)
     assert np.flatnonzero(data.status).tolist() == [3]
     assert np.all(np.isnan(data.energy[3]))
@@ -249,6 +261,29 @@ def test_a_start_near_the_identity(state):
     if state == "network":
         factors = data.network[:, 0].to_numpy()
         assert factors == pytest.approx(np.tile(0.01 ** (1.0 / 3.0) * np.eye(3), (2, 3, 1, 1)), abs=1e-15)
+
+
+@pytest.mark.parametrize("start", ["gaussian", "identity"])
+def test_as_many_paths_in_a_chunk_as_factors_start_from_matrices(start, paths_of):
+    """Eight matrices (8, d, d) of a named start are not the factors of one network."""
+    model = FLOW.changed(depth=8.0)
+    flow = flowed(model, "network", start=start, paths=8, times=[0.0])
+    assert flow.network.shape == (8, 1, 8, 3, 3)
+    kept = flowed(model, "matrix", start=start, paths=8, times=[0.0])
+    assert flow.matrix.to_numpy() == pytest.approx(kept.matrix.to_numpy(), abs=1e-13)
+    noisy = paths_of(model.changed(kappa=1.0, beta=2.0), start, state="network", paths=8, scheme="euler_maruyama").run
+    for run in (noisy, noisy.changed(paths=16)):
+        rows = start_rows(run, None, 0, 1)
+        assert rows.shape == (8, 9 * 9 + 3)
+        read = form_of(run).read(run.model, rows)["matrix"][1]
+        assert read == pytest.approx(kept.matrix.to_numpy()[:, 0], abs=1e-13)
+
+
+def test_as_many_paths_as_factors_go_on_from_matrices():
+    """A result says that it holds three matrices, not a network of three factors."""
+    first = flowed(start=W[:3], paths=3, times=[0.5])
+    onward = flowed(state="network", start=first, paths=3, times=[0.0])
+    assert onward.matrix.to_numpy() == pytest.approx(first.matrix.to_numpy(), abs=1e-12)
 
 
 def test_gaussian_starts_have_their_law_and_networks_are_over_them(paths_of):
@@ -299,6 +334,10 @@ def test_settings_that_are_not_its_own_are_refused(refused):
     refused(lambda: flowed(tolerance=1e-20), "tolerance", "1e-20")
     refused(lambda: flowed(tolerance=0.5), "tolerance", "0.5")
     refused(lambda: dlnmc.simulate(FLOW, coordinates="matrix", start=W[0], **settings), "'matrix'", "'gradient_flow'")
+    for state, coordinates in (("matrix", "frames"), ("network", "balanced")):
+        pieces = (f"coordinates '{coordinates}'", "scheme = 'euler_maruyama'", "leave coordinates out")
+        refused(lambda s=state, c=coordinates: flowed(state=s, coordinates=c), *pieces)
+    refused(lambda: flowed(start=None), "'gaussian', 'identity' or an array")
     refused(lambda: dlnmc.simulate(ROUND, paths=1, times=[0.1]), "dt = None", "time step")
     refused(lambda: flowed(start=np.ones((2, 2))), "(2, 2)", "(3, 3)")
     refused(lambda: flowed(dt=-1.0), "dt = -1.0")

@@ -369,6 +369,7 @@ def test_a_fall_begins_at_the_level_or_above_and_ends_below():
 
 def test_refusals(refused, network_tree, network_paths, dyson_tree, grid):
     data = result(COMPLETION, W)
+    of_factors = result(COMPLETION, factors=geometry.balanced_over(W, 3))
     calls = [
         (lambda: dlnmc.observe(data, "rank"), ["'rank'", "effective_rank"]),
         (lambda: dlnmc.observe(data, "distance"), ["distance", "give minimisers"]),
@@ -378,6 +379,9 @@ def test_refusals(refused, network_tree, network_paths, dyson_tree, grid):
         (lambda: dlnmc.observe(data.drop_vars("matrix"), "energy"), ["no matrices"]),
         (lambda: dlnmc.observe(data.drop_vars("singular_values"), "entropy"), ["no singular values"]),
         (lambda: dlnmc.observe(data.drop_vars(["singular_values", "matrix"])), ["no states"]),
+        (lambda: dlnmc.observe(data.isel(rank=slice(0, 2))), ["singular_values has 2 of 3 along 'rank'"]),
+        (lambda: dlnmc.observe(data.isel(row=0)), ["matrix has one of 3 along 'row'"]),
+        (lambda: dlnmc.observe(of_factors.isel(factor=slice(0, 2))), ["network has 2 of 3 along 'factor'"]),
         (lambda: dlnmc.observe(dyson_tree), ["Dyson"]),
         (lambda: dlnmc.observe(W), ["ndarray"]),
         (lambda: dlnmc.observe(data.drop_attrs()), ["model = None"]),

@@ -636,5 +636,5 @@ def test_every_whole_state_has_a_form_and_a_row():
     assert set(rows) <= set(matrices.FORMS)
     assert {row.state for row in rows.values()} == set(WHOLE)
     for coordinates, row in rows.items():
-        given_rows = matrices.FORMS[coordinates].from_given(WHOLE[row.state], given(row.state, W))
+        given_rows = matrices.FORMS[coordinates].from_matrices(WHOLE[row.state], given(row.state, W))
         assert given_rows.shape == (1, row.rows(WHOLE[row.state]))

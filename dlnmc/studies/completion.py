@@ -95,7 +95,7 @@ def row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
         f"{time:g}": float(np.mean(energy[:, k] < settings.energy)) for k, time in enumerate(times)
     }
     found["slow_paths"] = n - failed - len(limits)
-    found["largest_energy"] = float(np.nanmax(energy[:, -1]))
+    found["largest_energy"] = float(np.fmax.reduce(energy[:, -1]))  # NaN where no path is alive
     if not len(limits):
         return found
     det, b, c = np.linalg.det(limits), limits[:, 0, 1], limits[:, 1, 0]
@@ -163,6 +163,8 @@ def _of_member(member: xr.DataTree, row: dict[str, Any], settings: Settings) -> 
     data = member["samples"].to_dataset()
     energy = data["energy"].transpose("path", "time").to_numpy()
     alive = np.isfinite(energy).all(axis=1)
+    if not np.any(alive):
+        return
     W = data["matrix"].transpose("path", "time", "row", "column").to_numpy()[alive]
     grew = int(np.sum(np.diff(energy[alive], axis=1).max(axis=1) > settings.energy))
     yield f"the energy of {grew} paths grew (none may)", grew == 0
