@@ -490,12 +490,13 @@ FOUR = dlnmc.MatrixCompletion(
     ((0, 0, 1.0), (0, 2, -0.5), (1, 1, 0.8), (2, 3, 0.4), (3, 0, -0.6), (3, 3, 0.5)), confinement=0.5
 )
 STEPS = {"network": 2e-3, "matrix": 2e-3}  # by state, whose bias is below what the paths see
+COARSE = {"network": 2e-2, "matrix": 5e-2}  # and seen well
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", STEPS)
 def test_paths_of_matrix_completion_have_the_identities_of_their_equilibrium(state, record):
-    """d = 4, N = 3; the controls are κ, β and the confinement off by 10 %, and ten times the step."""
+    """d = 4, N = 3; the controls are κ, β and the confinement off by 10 %, and a coarse step."""
     model = network(4, 3.0, 4.0, 0.8, FOUR)
     settings = {"state": state, "scheme": "euler_maruyama", "burn_in": 8.0, "duration": 1.0, "observations": 4}
     tree = dlnmc.equilibrium(model, paths=8192, dt=STEPS[state], seed=7, **settings)
@@ -509,7 +510,7 @@ def test_paths_of_matrix_completion_have_the_identities_of_their_equilibrium(sta
         "confinement": model.changed(energy=FOUR.changed(confinement=0.55)),
     }
     controls = {key: verdict(identities(other, W, sigma)) for key, other in wrong.items()}
-    coarse = dlnmc.equilibrium(model, paths=8192, dt=10.0 * STEPS[state], seed=8, **settings)
+    coarse = dlnmc.equilibrium(model, paths=8192, dt=COARSE[state], seed=8, **settings)
     controls["step"] = verdict(identities(model, analysis.matrices(coarse), analysis.states(coarse)))
     record(z={each.name: each.z for each in found}, threshold=result.threshold,
            z_controls={key: control.worst.z for key, control in controls.items()})  # fmt: skip
