@@ -222,8 +222,8 @@ def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bo
     text = f"generator identities on {paths} paths"
     if isinstance(model.energy, MatrixEnergy):
         try:
-            model.energy.gradient(np.zeros((d, d)))
-        except InvalidValue as error:  # one's own, whose functions a file does not hold
+            model.energy.check_functions()
+        except InvalidValue as error:
             return f"{text}: not known, {error}", True
     if W is None or not isinstance(model, DeepLinearNetwork):
         found = identities.identities(model, values[:paths])
@@ -250,7 +250,7 @@ def _trace_law(model: Model, values: Floats) -> tuple[str, bool]:
     """The Kolmogorov distance of the last states' Tr WᵀW (Σx²), one of each path, to its exact law."""
     n = len(values)
     distance = statistics.kolmogorov_distance((values[:, [-1]] ** 2).sum(axis=2), laws.trace(model)).value
-    allowed = math.sqrt(math.log(2.0 / FALSE_ALARM) / (2.0 * n))  # Dvoretzky, Kiefer, Wolfowitz; Massart's constant
+    allowed = statistics.one_sample_bound(n, FALSE_ALARM)
     name = "sum of x^2" if isinstance(model, DysonBrownianMotion) else "Tr W^T W"
     return f"{name} of {n} states at distance {distance:.4f} from its Gamma law (at most {allowed:.4f})", (
         distance <= allowed

@@ -19,7 +19,7 @@ from dlnmc.models import DysonBrownianMotion
 from dlnmc.observables import Observable
 from dlnmc.starts import start_rows
 from dlnmc_kernels import driver
-from dlnmc_kernels.lanes import WIDTH
+from dlnmc_kernels.lanes import WIDTH, aligned_rows
 from dlnmc_kernels.observables import SUMS, measure
 from dlnmc_kernels.ordering import ABSENT, ALIVE, STATUS, TALLY
 from dlnmc_kernels.philox import DYNAMICS
@@ -169,15 +169,6 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     return chunks
 
 
-def _aligned(array: Floats) -> Floats:
-    """A copy in order, in memory that begins on a cache line: rows of eight that cross lines are slow."""
-    flat = np.empty(array.size + WIDTH)
-    first = -flat.ctypes.data % (flat.itemsize * WIDTH) // flat.itemsize
-    copy = flat[first : first + array.size].reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
 def prepared_call(
     member: Member, chunk: Chunk, stream: int = DYNAMICS
 ) -> tuple[Callable[[int, int], None], driver.State, Arrays]:
@@ -197,8 +188,10 @@ def prepared_call(
     x = start_rows(run, member.given, chunk.first_block, blocks)
     assert x.shape == (blocks * WIDTH, row.rows(run.model))  # kernels do not look
     path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + blocks) * WIDTH).reshape(-1, WIDTH)
+    rows = aligned_rows(blocks * x.shape[1]).reshape(blocks, -1, WIDTH)
+    rows[...] = x.reshape(blocks, WIDTH, -1).transpose(0, 2, 1)
     state = driver.State(
-        _aligned(x.reshape(blocks, WIDTH, -1).transpose(0, 2, 1)),
+        rows,
         np.zeros((blocks, row.memory(run.model) + SCHEMES[run.scheme].memory(size), WIDTH)),
         np.zeros((blocks, TALLY, WIDTH)),
     )

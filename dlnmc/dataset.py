@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from dlnmc import __version__, geometry, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
@@ -23,6 +24,8 @@ from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels.jit import cpu_name, simd, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
 from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
+
+Floats = NDArray[np.float64]
 
 SWEPT = ("depth", "width", "size", "beta", "kappa", "clock")  # the parameters that a sweep may make a dimension
 DIMENSIONS = (*SWEPT, "dt")  # a ladder of steps makes one too
@@ -221,22 +224,33 @@ def _path_groups(member: Member, arrays: Arrays) -> dict[str, xr.Dataset]:
     return groups
 
 
-def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
-    """Energy and free energy E − S/β of kept states (path, time), at every time; NaN for paths that failed."""
-    values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
-    alive = np.isfinite(values).all(axis=(1, 2))
-    energy, values = np.full(values.shape[:2], np.nan), values[alive]
+def energy_of(model: Model, values: Floats, W: Floats | None) -> Floats:
+    """E of states with these singular values or eigenvalues (…, d); of W (…, d, d) where it depends on all of it."""
     if isinstance(model.energy, MatrixEnergy):
-        energy[alive] = model.energy.value(kept["matrix"].to_numpy()[alive])
+        assert W is not None
+        return model.energy.value(W)
+    return np.asarray(model.potential(values).sum(axis=-1))
+
+
+def free_energy_of(model: Model, energy: Floats, values: Floats) -> Floats:
+    """F_β = E − S/β (Menon (6.6)) of states with the energies E and these values; E for β = ∞, also where S is −∞."""
+    if math.isinf(model.beta):
+        return energy
+    if isinstance(model, DysonBrownianMotion):
+        entropy = geometry.orbit_entropy((values[..., np.newaxis] * np.eye(model.size)).astype(np.complex128))
     else:
-        energy[alive] = model.potential(values).sum(axis=-1)
-    free = energy.copy()
-    if math.isfinite(model.beta):
-        if isinstance(model, DysonBrownianMotion):
-            entropy = geometry.orbit_entropy(values[..., np.newaxis] * np.eye(model.size))
-        else:
-            entropy = geometry.entropy_of_singular_values(model.depth, values)
-        free[alive] -= entropy / model.beta
+        entropy = geometry.entropy_of_singular_values(model.depth, values)
+    return np.asarray(energy - entropy / model.beta)
+
+
+def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
+    """Energy and free energy of kept states (path, time), at every time; NaN for paths that failed."""
+    values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
+    W = kept["matrix"].to_numpy() if "matrix" in kept else None
+    alive = np.isfinite(values).all(axis=(1, 2))
+    energy, free = np.full((2, *values.shape[:2]), np.nan)
+    energy[alive] = energy_of(model, values[alive], None if W is None else W[alive])
+    free[alive] = free_energy_of(model, energy[alive], values[alive])
     return {
         "energy": (("path", "time"), energy, {"long_name": "energy E", "units": MODEL_UNITS}),
         "free_energy": (("path", "time"), free, {"long_name": "free energy E - S/beta", "units": MODEL_UNITS}),

@@ -53,6 +53,9 @@ class MatrixEnergy(Description):
         """What titles say of it."""
         raise NotImplementedError
 
+    def check_functions(self) -> None:
+        """Raise InvalidValue where E is a user's own, and its functions are not known in this process."""
+
     def value(self, W: ArrayLike) -> Floats:
         """E(W), (…)."""
         raise NotImplementedError
@@ -412,6 +415,10 @@ class OwnEnergy(MatrixEnergy):
                 f"{self.sha256[:16]}…"
             )
         return _FUNCTIONS[self.sha256]
+
+    @override
+    def check_functions(self) -> None:
+        self.functions  # noqa: B018
 
     @property
     def array(self) -> Floats:

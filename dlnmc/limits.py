@@ -18,6 +18,12 @@ BINS = 60
 MOST_POINTS = 4000
 
 
+def log_a(W: Floats) -> Floats:
+    """½ log |W_12/W_21| of matrices (path, 2, 2), which is log |a| for (14.3)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(0.5 * (np.log(np.abs(W[:, 0, 1])) - np.log(np.abs(W[:, 1, 0]))))
+
+
 def draw(limits: Sequence[tuple[str, Floats]], title: str, fill: str, line: str, grey: str) -> "Figure":
     """For each title and its matrices (path, 2, 2) a column: W_21 over W_12, det W, and ½ log |W_12/W_21|.
 
@@ -32,10 +38,8 @@ def draw(limits: Sequence[tuple[str, Floats]], title: str, fill: str, line: str,
         scatter, *histograms = axes[:, column]
         _scatter(scatter, W, line, grey)
         scatter.set_title(name)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_a = 0.5 * np.log(np.abs(W[:, 0, 1] / W[:, 1, 0]))
         for ax, values, label in zip(
-            histograms, (np.linalg.det(W), log_a), ("$\\det W$", "$\\frac{1}{2}\\log|W_{12}/W_{21}|$"), strict=True
+            histograms, (np.linalg.det(W), log_a(W)), ("$\\det W$", "$\\frac{1}{2}\\log|W_{12}/W_{21}|$"), strict=True
         ):
             _histogram(ax, values, fill)
             ax.set_xlabel(label)

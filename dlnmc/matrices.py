@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Variables = dict[str, tuple[tuple[str, ...], Floats, str]]  # by name: dimensions, values, meaning
 
 FRAMES, ENTRIES = 1, 2  # the steps of the stream of starts that frames and matrices are drawn from; 0 is for levels
-SMALL = 1e-2  # the matrix that a start near the identity is a multiple by
+SMALL = 1e-2  # times the identity: the start "identity"
 VANISHING = 2.0**-52  # a singular value that is smaller than this times width and largest is 0 to rounding
 BALANCED = 1e-8  # the largest `geometry.imbalance` of given networks
 
@@ -228,8 +228,12 @@ def _read_framed(model: Any, rows: Floats) -> Variables:
     return {"matrix": (("row", "column"), _parts(model, rows)[2], "the matrix W")}
 
 
+def _matrix_shapes(model: Any) -> str:
+    return f"({model.size}, {model.size}) matrices"
+
+
 def _network_shapes(model: Any) -> str:
-    return f"({model.size}, {model.size}) matrices, or networks ({int(model.depth)}, {model.size}, {model.size})"
+    return f"{_matrix_shapes(model)}, or networks ({int(model.depth)}, {model.size}, {model.size})"
 
 
 def _balanced_from_factors(model: Any, factors: Floats) -> Floats:
@@ -262,20 +266,21 @@ def _split(model: Any, rows: Floats) -> Floats:
     return rows.reshape(*rows.shape[:-1], int(model.depth), model.size, model.size)
 
 
-def _read_network(model: Any, rows: Floats) -> Variables:
+def _network_variables(W: Floats, factors: Floats) -> Variables:
     return {
-        "matrix": (("row", "column"), _end_to_end(model, rows), "the end-to-end matrix W"),
-        "network": (("factor", "row", "column"), _split(model, rows), "the factors W_1 … W_N"),
+        "matrix": (("row", "column"), W, "the end-to-end matrix W"),
+        "network": (("factor", "row", "column"), factors, "the factors W_1 … W_N"),
     }
+
+
+def _read_network(model: Any, rows: Floats) -> Variables:
+    return _network_variables(_end_to_end(model, rows), _split(model, rows))
 
 
 def _read_balanced(model: Any, rows: Floats) -> Variables:
     frames, lam, W = _parts(model, rows)
     factors = np.swapaxes(frames[..., 1:, :, :], -1, -2) * lam[..., None, None, :] @ frames[..., :-1, :, :]
-    return {
-        "matrix": (("row", "column"), W, "the end-to-end matrix W"),
-        "network": (("factor", "row", "column"), factors, "the factors W_1 … W_N"),
-    }
+    return _network_variables(W, factors)
 
 
 # --- Hermitian matrices ---------------------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ FORMS = {  # by coordinates
         lambda model: 2 * model.size**2,
         _matrix_from_matrices,
         None,
-        lambda model: f"({model.size}, {model.size}) matrices",
+        _matrix_shapes,
         _frobenius,
         _singular_values,
         _read_matrix,
@@ -322,7 +327,7 @@ FORMS = {  # by coordinates
         lambda model: 2 * model.size**2,
         lambda model, W: _framed_from_matrix(model, W, 0),
         None,
-        lambda model: f"({model.size}, {model.size}) matrices",
+        _matrix_shapes,
         _framed_reach,
         _levels,
         _read_framed,

@@ -35,8 +35,8 @@ AXES = {  # of one state, by variable
 class States(NamedTuple):
     """n states of one model, as far as a result holds them, and what they are measured with; None for what lacks."""
 
-    model: Any
-    energy: Any  # E, a function of matrices (n, d, d), or None
+    model: DeepLinearNetwork
+    energy: Any  # the energy of matrices, where its functions are known, or None
     nearest: Any  # a `Nearest`, or None
     singular_values: Any  # (n, d), the largest first, or None
     matrix: Any  # (n, d, d), or None
@@ -85,15 +85,12 @@ def entropy(states: States) -> Floats:
 
 def energy(states: States) -> Floats:
     """E(W)."""
-    if states.model.energy.invariant:
-        return np.asarray(np.sum(states.model.potential(states.singular_values), axis=-1))
-    return np.asarray(states.energy(states.matrix))
+    return dataset.energy_of(states.model, states.singular_values, states.matrix)
 
 
 def free_energy(states: States) -> Floats:
     """F_β = E − S/β (Menon (6.6)); E for β = ∞, also where S is −∞."""
-    beta = states.model.beta
-    return energy(states) if math.isinf(beta) else energy(states) - entropy(states) / beta
+    return dataset.free_energy_of(states.model, energy(states), states.singular_values)
 
 
 def imbalance(states: States) -> Floats:
@@ -327,12 +324,12 @@ def _states(data: xr.Dataset, model: DeepLinearNetwork, nearest: Nearest | None)
     return States(model, _energy_of(model), nearest, **arrays), tuple(data.sizes[dim] for dim in beside)
 
 
-def _energy_of(model: DeepLinearNetwork) -> Callable[[Floats], Floats] | None:
-    """E(W), where it is known: of a user's own energy a file holds but the name."""
+def _energy_of(model: DeepLinearNetwork) -> MatrixEnergy | None:
+    """The energy of matrices, where it is known: of a user's own a file holds but the name."""
     if isinstance(model.energy, MatrixEnergy):
         with contextlib.suppress(InvalidValue):
-            model.energy.value(np.eye(model.width))
-            return model.energy.value
+            model.energy.check_functions()
+            return model.energy
     return None
 
 

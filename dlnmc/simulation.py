@@ -400,7 +400,7 @@ def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arra
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
                 f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "
-                f" failed_fraction = {run.failed_fraction:g}"
+                f"failed_fraction = {run.failed_fraction:g}"
             )
 
 

@@ -218,10 +218,10 @@ def test_a_function_may_write_into_what_it_is_given():
 def test_an_energy_whose_functions_are_not_known_is_left_out(monkeypatch, refused):
     """As a user's own energy is in a file that was made elsewhere."""
 
-    def unknown(self, W):
+    def unknown(self):
         raise dlnmc.InvalidValue("files hold no code")
 
-    monkeypatch.setattr(dlnmc.MatrixCompletion, "value", unknown)
+    monkeypatch.setattr(dlnmc.MatrixCompletion, "check_functions", unknown)
     data = result(COMPLETION, W)
     assert set(dlnmc.observe(data).data_vars) == {"sign_of_determinant", "effective_rank", "entropy"}
     refused(lambda: dlnmc.observe(data, "free_energy"), "free_energy", "give them again")

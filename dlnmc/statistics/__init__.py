@@ -10,6 +10,7 @@ from dlnmc.statistics.distances import (
     kolmogorov_between,
     kolmogorov_bound,
     kolmogorov_distance,
+    one_sample_bound,
     wasserstein_between,
     wasserstein_distance,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "largest_z",
     "mean_over_paths",
     "number_variance",
+    "one_sample_bound",
     "shape",
     "soft_edge",
     "spacing_ratio",

@@ -94,6 +94,15 @@ def wasserstein_between(a: ArrayLike, b: ArrayLike, batches: int = 64, *, seed: 
     return Estimate(float(np.sum(np.abs(gap[:-1]) * np.diff(x))), error)
 
 
+def one_sample_bound(samples: int, false_alarm: float) -> float:
+    """The distance `kolmogorov_distance` that so many independent samples exceed with at most this probability.
+
+    Dvoretzky's, Kiefer's and Wolfowitz' inequality with Massart's constant (1990); by Hoeffding's (1963) it bounds the
+    deviation of a single frequency as well.
+    """
+    return math.sqrt(math.log(2.0 / check_probability("false_alarm", false_alarm)) / (2.0 * samples))
+
+
 def kolmogorov_bound(paths_a: int, paths_b: int, false_alarm: float, *, values_per_path: int = 1) -> float:
     """The distance `kolmogorov_between` that two sets with one law exceed with at most the probability `false_alarm`.
 

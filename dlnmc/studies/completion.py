@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import special
 
-from dlnmc import analysis, dataset
+from dlnmc import analysis, dataset, limits, statistics
 from dlnmc.config import Run, Simulation
 from dlnmc.descriptions import Description
 from dlnmc.energies import MatrixCompletion
@@ -87,21 +87,19 @@ def row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
     found = dataset.parameters(dataset.model_of(member))
     data = member["samples"].to_dataset()
     times, energy = data["time"].to_numpy(), data["energy"].to_numpy()
-    limits = limits_of(member, settings)
+    ends = limits_of(member, settings)
     n, failed = energy.shape[0], int(np.sum(member["sampler"]["status"].to_numpy() != 0))
     found |= {"paths": n, "failed_paths": failed, "time": float(times[-1])}
     found |= _fraction("converged", energy[:, -1] < settings.energy)
     found["converged_by_time"] = {
         f"{time:g}": float(np.mean(energy[:, k] < settings.energy)) for k, time in enumerate(times)
     }
-    found["slow_paths"] = n - failed - len(limits)
+    found["slow_paths"] = n - failed - len(ends)
     found["largest_energy"] = float(np.fmax.reduce(energy[:, -1]))  # NaN where no path is alive
-    if not len(limits):
+    if not len(ends):
         return found
-    det, b, c = np.linalg.det(limits), limits[:, 0, 1], limits[:, 1, 0]
+    det, b, c, log_a = np.linalg.det(ends), ends[:, 0, 1], ends[:, 1, 0], limits.log_a(ends)
     one = np.abs(det) < settings.rank_one
-    with np.errstate(divide="ignore"):
-        log_a = 0.5 * (np.log(np.abs(b)) - np.log(np.abs(c)))
     rank = observe(member, "effective_rank")["effective_rank"].transpose("path", "time").to_numpy()[:, -1]
     rank = rank[energy[:, -1] < settings.energy]
     fractions = {
@@ -113,7 +111,7 @@ def row(member: xr.DataTree, settings: Settings) -> dict[str, Any]:
     }
     for name, chosen in fractions.items():
         found |= _fraction(name, chosen)
-    found |= {"effective_rank": float(np.mean(rank)), "effective_rank_error": _error(rank)}
+    found["effective_rank"], found["effective_rank_error"] = statistics.mean_over_paths(rank)
     found["quantile_levels"] = list(LEVELS)
     of = {"det": det, "abs_det": np.abs(det), "effective_rank": rank, "W_12": b, "W_21": c, "log_a": log_a}
     found["quantiles"] = {name: np.quantile(values, LEVELS).tolist() for name, values in of.items()}
@@ -134,10 +132,6 @@ def _fraction(name: str, chosen: NDArray[np.bool_]) -> dict[str, float]:
     """The fraction of paths, and its standard error."""
     share = float(np.mean(chosen))
     return {name: share, f"{name}_error": math.sqrt(share * (1.0 - share) / len(chosen))}
-
-
-def _error(values: Floats) -> float:
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def verdicts(tree: xr.DataTree, table: Sequence[dict[str, Any]], settings: Settings) -> Iterator[tuple[str, bool]]:
@@ -171,7 +165,7 @@ def _of_member(member: xr.DataTree, row: dict[str, Any], settings: Settings) -> 
     if row["depth"] == 1.0:
         moved = max(float(np.max(np.abs(W[:, -1, i, j] - W[:, 0, i, j]))) for i, j in ((0, 1), (1, 0)))
         yield f"W_12 and W_21 moved by {moved:.2g} (at most {KEPT:g})", moved <= KEPT
-        allowed = math.sqrt(math.log(4.0 / analysis.FALSE_ALARM) / (2.0 * len(W)))  # two of them
+        allowed = statistics.one_sample_bound(len(W), analysis.FALSE_ALARM / 2.0)  # there are two
         off = max(_distance_to_normal(W[:, -1, i, j] * math.sqrt(2.0)) for i, j in ((0, 1), (1, 0)))
         yield f"W_12 and W_21 at distance {off:.4f} from N(0, 1/2) (at most {allowed:.4f})", off <= allowed
     else:
@@ -180,7 +174,7 @@ def _of_member(member: xr.DataTree, row: dict[str, Any], settings: Settings) -> 
         yield f"det W of {crossed} paths changed its sign (none may)", crossed == 0
     b, c = W[:, -1, 0, 1], W[:, -1, 1, 0]
     for words, count in (("W_12 > 0", np.sum(b > 0.0)), ("|W_12| > |W_21|", np.sum(np.abs(b) > np.abs(c)))):
-        allowed = math.sqrt(math.log(2.0 / analysis.FALSE_ALARM) / (2.0 * len(W)))  # Hoeffding 1963
+        allowed = statistics.one_sample_bound(len(W), analysis.FALSE_ALARM)
         off = abs(float(count) / len(W) - 0.5)
         yield f"{words} in a fraction that is {off:.4f} from ½ (at most {allowed:.4f})", off <= allowed
 

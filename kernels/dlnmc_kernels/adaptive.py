@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from dlnmc_kernels.dispatch import begin, draw, drift, output, scratch_rows, step, velocity
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, reciprocal, select, splat, sqrt, store
+from dlnmc_kernels.linear_algebra import squared_norm
 from dlnmc_kernels.ordering import ALIVE, STATUS
 from dlnmc_kernels.schemes import SCRATCH
 
@@ -56,15 +57,6 @@ def _draw_nothing(scheme: Any, size: int, noise_source: Any, path: Lane, step: i
 @output.register(DormandPrince)
 def _output_as_is(scheme: Any, model: Any, x_i: Lane, z_i: Lane, dt: float) -> Lane:
     return x_i
-
-
-@device
-def squared_norm(x: Lane) -> Lane:
-    """Σ x_i²."""
-    total = splat(0.0)
-    for i in range(len(x)):
-        total = total + load(x, i) * load(x, i)
-    return total
 
 
 @begin.register(DormandPrince)

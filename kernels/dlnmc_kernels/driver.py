@@ -21,7 +21,7 @@ from dlnmc_kernels.dispatch import (
     step,
 )
 from dlnmc_kernels.jit import device, kernel
-from dlnmc_kernels.lanes import WIDTH, Lane, lane_numbers, load, store
+from dlnmc_kernels.lanes import WIDTH, Lane, aligned_rows, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
 from dlnmc_kernels.ordering import sort
 from dlnmc_kernels.philox import fill_normals, fill_uniforms
@@ -74,14 +74,6 @@ def observe(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: Lane, 
     for i in range(len(x)):
         store(values, i, observed(model, output(scheme, model, load(x, i), load(z, i), dt)))
     sort(values)
-
-
-@device
-def aligned_rows(count: int) -> Lane:
-    """Zeros (count, 8) that begin on a cache line: loads and stores of rows that cross lines are slow."""
-    flat = np.zeros(count * WIDTH + WIDTH)
-    first = (-flat.ctypes.data % (8 * WIDTH)) // 8
-    return flat[first : first + count * WIDTH].reshape((count, WIDTH))
 
 
 @device

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, overload, register_jitable, register_model
 from numba.np.arrayobj import make_array
 
 from dlnmc_kernels.jit import simd
@@ -113,6 +113,14 @@ def _load(typing_context, array, row):  # type: ignore[no-untyped-def]
 @overload(load)
 def _load_overload(array, row):  # type: ignore[no-untyped-def]
     return lambda array, row: _load(array, row)  # type: ignore[call-arg]
+
+
+@register_jitable
+def aligned_rows(count: int) -> Lane:
+    """Zeros (count, 8) that begin on a cache line: loads and stores of rows that cross lines are slow."""
+    flat = np.zeros(count * WIDTH + WIDTH)
+    first = (-flat.ctypes.data % (8 * WIDTH)) // 8
+    return flat[first : first + count * WIDTH].reshape((count, WIDTH))
 
 
 def store(array: Lane, row: int, value: Lane) -> None:

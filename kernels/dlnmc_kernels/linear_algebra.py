@@ -85,6 +85,15 @@ def dot(a: Lane, i: int, b: Lane, j: int, size: int) -> Lane:
     return even + odd
 
 
+@device
+def squared_norm(rows: Lane) -> Lane:
+    """The sum of all squares."""
+    total = splat(0.0)
+    for i in range(len(rows)):
+        total = total + load(rows, i) * load(rows, i)
+    return total
+
+
 # --- singular values ------------------------------------------------------------------------------------------------
 
 
@@ -272,10 +281,7 @@ def diagonalise(a: Lane, r: Lane, values: Lane, norms: Lane, enough: float) -> i
     of c. Returns the number of sweeps; `enough` is that of `orthogonalise`.
     """
     size = len(values)
-    squared = splat(0.0)
-    for i in range(size * size):
-        squared = squared + load(a, i) * load(a, i)
-    c = sqrt(squared)
+    c = sqrt(squared_norm(a[: size * size]))
     for i in range(size):
         for j in range(size):
             store(r, i * size + j, load(a, i * size + j) + c if i == j else load(a, i * size + j))
@@ -293,11 +299,8 @@ def rotation_by(omega: Lane, size: int, out: Lane) -> None:
     Angles that are large are made smaller, all alike: of much larger ones the inverse would lose its digits. It is
     Gauss and Jordan's, in place; no pivot is below 1.
     """
-    squared = splat(0.0)
-    for i in range(size * size):
-        squared = squared + load(omega, i) * load(omega, i)
     most = splat(LARGEST_ANGLE)
-    scale = most * reciprocal(maximum(sqrt(squared), most)) * -0.5
+    scale = most * reciprocal(maximum(sqrt(squared_norm(omega[: size * size])), most)) * -0.5
     for i in range(size):
         for j in range(size):
             store(out, i * size + j, splat(1.0) if i == j else load(omega, i * size + j) * scale)
