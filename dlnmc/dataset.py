@@ -532,6 +532,8 @@ def swept_dimensions(runs: Sequence[Run]) -> list[str]:
     """The parameters that differ between runs. Raises InvalidValue unless the runs form a grid in them."""
     if len({type(run.model) for run in runs}) != 1:
         raise InvalidValue("a sweep needs models of one class")
+    if len({run.model.energy for run in runs}) != 1:
+        raise InvalidValue("a sweep needs models of one energy, which results hold once")
     values = [parameters(run.model) for run in runs]
     if len({tuple(value.items()) for value in values}) < len(runs):
         values = [value | {"dt": run.dt} for value, run in zip(values, runs, strict=True)]

@@ -319,6 +319,8 @@ def test_an_incomplete_grid_is_refused_before_anything_is_run(refused, monkeypat
     refused(lambda: dlnmc.sweep([NETWORK, NETWORK], **SWEPT), "grid")
     refused(lambda: dlnmc.sweep([NETWORK, DYSON], **SWEPT), "one class")
     refused(lambda: dlnmc.sweep([], **SWEPT))
+    other = NETWORK.changed(kappa=0.5, energy=dlnmc.Polynomial((1.0, 1.0)))
+    refused(lambda: dlnmc.sweep([NETWORK, other], **SWEPT), "one energy")
 
 
 @pytest.mark.parametrize(

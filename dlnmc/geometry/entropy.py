@@ -83,9 +83,10 @@ def entropy_gradient(depth: float, W: FloatArray, rank: int | None = None) -> Fl
 
 
 def free_energy(depth: float, W: FloatArray, E: FloatArray | float, beta: float) -> FloatArray:
-    """F_β = E − S/β (6.6), (...), for energies E (...) at W (..., d, d); β may be math.inf."""
+    """F_β = E − S/β (6.6), (...), for energies E (...) at W (..., d, d); β may be math.inf, where it is E for all W."""
     check_temperature(beta, 0.0)
-    return np.asarray(E - entropy(depth, W) / beta)
+    S = entropy(depth, W)
+    return np.asarray(E - (np.zeros_like(S) if math.isinf(beta) else S / beta))
 
 
 def _log_slope(N: float, v: FloatArray) -> FloatArray:

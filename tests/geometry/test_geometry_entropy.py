@@ -156,6 +156,7 @@ def test_free_energy():
     E = 0.5 * np.sum(W**2, axis=(-1, -2))
     np.testing.assert_allclose(geo.free_energy(3, W, E, 4.0), E - geo.entropy(3, W) / 4.0, rtol=1e-14)
     np.testing.assert_array_equal(geo.free_energy(3, W, E, math.inf), E)
+    assert geo.free_energy(math.inf, np.diag([1.0, 0.0]), 2.5, math.inf) == 2.5  # where S is −∞
 
 
 @settings(deadline=None, max_examples=40)
