@@ -19,11 +19,12 @@ from dlnmc_kernels.dispatch import (
     value,
 )
 from dlnmc_kernels.jit import device
-from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, reciprocal, splat, store
+from dlnmc_kernels.lanes import Lane, absolute, load, maximum, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
+from dlnmc_kernels.pair_sums import gap_sums
 
 TAMING = 0.4
-TINY = 1e-290  # keeps reciprocals finite where β = ∞ and nothing is tamed
+TINY = 1e-70  # keeps reciprocals of products of four gaps finite where β = ∞ and nothing is tamed
 
 
 class Dyson(NamedTuple):
@@ -42,21 +43,9 @@ def smallest_gap(beta: float, dt: float) -> float:
 
 @drift.register(Dyson)
 def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    size = len(x)
-    floor = splat(max(smallest_gap(model.beta, dt), TINY))
     repulsion = 2.0 / model.beta
-    for i in range(size):
-        store(f, i, splat(0.0))
-    for i in range(size):
-        x_i = load(x, i)
-        f_i = load(f, i)
-        for j in range(i):
-            gap = x_i - load(x, j)
-            r = reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
-            f_i = f_i + r
-            store(f, j, load(f, j) - r)
-        store(f, i, f_i)
-    for i in range(size):
+    gap_sums(x, splat(max(smallest_gap(model.beta, dt), TINY)), f)
+    for i in range(len(x)):
         store(f, i, load(f, i) * repulsion - slope(model.energy, load(x, i)))
 
 

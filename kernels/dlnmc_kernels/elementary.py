@@ -6,7 +6,7 @@ approximation errors lie below 2e-17, so that what remains is rounding.
 
 import numpy as np
 
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, float_bits, from_bits, is_odd, maximum, minimum, reciprocal, select, splat
 
 # Powers of two times an integer, so that their product with a small integer is exact; the low part carries the rest.
@@ -30,23 +30,37 @@ def split_exponent(x: Lane) -> tuple[Lane, Lane]:
     return from_bits((offset & MANTISSA_MASK) + SQRT_HALF_BITS), e - (ROUND_TO_INTEGER + 2048.0)
 
 
+@inlined
+def polynomial(
+    z: Lane, a_0: float, a_1: float, a_2: float, a_3: float, a_4: float, a_5: float, a_6: float
+) -> Lane:
+    """The sum of a_k z^k, in two halves: processors wait for long chains of dependent operations."""
+    z_cubed = z * z * z
+    high = (z * a_5 + a_4) * z + a_3 + z_cubed * a_6
+    return high * z_cubed + ((z * a_2 + a_1) * z + a_0)
+
+
 @device
 def log(x: Lane) -> Lane:
     """Natural logarithm of positive normal numbers, within 2 ulp; anything else gives a meaningless finite number."""
     m, e = split_exponent(x)
     f = m - 1.0
-    s = f * reciprocal(f + 2.0)
+    s = f / (f + 2.0)
     z = s * s
     # (2 artanh(s) − 2s) / s³ as a function of z = s², |s| <= 0.1716
-    r = z * 0.14616585424888623 + 0.15331710618210773
-    r = r * z + 0.18182889455674947
-    r = r * z + 0.22222211130259878
-    r = r * z + 0.2857142862600327
-    r = r * z + 0.39999999999899444
-    r = r * z + 0.666666666666667
+    r = polynomial(
+        s * s,
+        0.666666666666667,
+        0.39999999999899444,
+        0.2857142862600327,
+        0.22222211130259878,
+        0.18182889455674947,
+        0.15331710618210773,
+        0.14616585424888623,
+    )
     # log m = f − f²/2 + s (f²/2 + z r): the leading term is exact.
     h = f * f * 0.5
-    return e * LN2_HIGH - ((h - (s * (h + z * r) + e * LN2_LOW)) - f)
+    return e * LN2_HIGH - ((h - (s * (h + s * s * r) + e * LN2_LOW)) - f)
 
 
 @device
@@ -79,18 +93,27 @@ def sincos_turns(u: Lane) -> tuple[Lane, Lane]:
     t = u - (shifted - ROUND_TO_INTEGER) * 0.25
     z = t * t
     # sin(2πt)/t and (cos(2πt) − 1)/t² as functions of z = t², |t| <= 1/8
-    s = z * 3.7808689593022957 - 15.093804209987114
-    s = s * z + 42.058685020160894
-    s = s * z - 76.70585970427454
-    s = s * z + 81.60524927594804
-    s = s * z - 41.341702240399634
-    s = (s * z + 6.283185307179586) * t
-    c = z * -1.6990343940660637 + 7.903206911569678
-    c = c * z - 26.426253275854723
-    c = c * z + 60.24464135270201
-    c = c * z - 85.4568172066438
-    c = c * z + 64.93939402266824
-    c = (c * z - 19.739208802178716) * z + 1.0
+    s = t * polynomial(
+        z,
+        6.283185307179586,
+        -41.341702240399634,
+        81.60524927594804,
+        -76.70585970427454,
+        42.058685020160894,
+        -15.093804209987114,
+        3.7808689593022957,
+    )
+    c = polynomial(
+        z,
+        -19.739208802178716,
+        64.93939402266824,
+        -85.4568172066438,
+        60.24464135270201,
+        -26.426253275854723,
+        7.903206911569678,
+        -1.6990343940660637,
+    )
+    c = c * z + 1.0
     # A quarter turn exchanges the two; the signs follow the quarter's second bit, that of sine and of cosine one apart.
     odd = is_odd(quarter)
     sine, cosine = select(odd, c, s), select(odd, s, c)

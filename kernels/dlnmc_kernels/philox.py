@@ -15,7 +15,7 @@ import numpy as np
 
 from dlnmc_kernels.elementary import log, sincos_turns
 from dlnmc_kernels.jit import inlined
-from dlnmc_kernels.lanes import Lane, from_bits, splat, sqrt, store
+from dlnmc_kernels.lanes import Lane, float_bits, from_bits, load, splat, sqrt, store
 
 # Streams: what a number is used for. Never renumber them: stored results depend on it.
 DYNAMICS, START, METROPOLIS, PILOT, PILOT_METROPOLIS, EXACT = 0, 1, 2, 3, 4, 5
@@ -75,21 +75,37 @@ def uniform_pair(key: np.uint64, stream: int, path: Lane, step: int, slot: int) 
 
 
 @inlined
+def radius(bits: Lane) -> Lane:
+    """The length of a pair of normals; the largest possible is 8.5."""
+    return sqrt(log(above_zero(bits)) * -2.0)
+
+
+@inlined
 def normal_pair(key: np.uint64, stream: int, path: Lane, step: int, slot: int) -> tuple[Lane, Lane]:
-    """Two independent lanes of standard normals (Box and Muller 1958); the largest possible value is 8.5."""
+    """Two independent lanes of standard normals (Box and Muller 1958)."""
     a, b = random_words(key, stream, path, step, slot)
-    radius = sqrt(log(above_zero(a)) * -2.0)
     sine, cosine = sincos_turns(from_zero(b))
-    return radius * cosine, radius * sine
+    return radius(a) * cosine, radius(a) * sine
 
 
 @inlined
 def fill_normals(out: Lane, size: int, key: np.uint64, stream: int, path: Lane, step: int) -> None:
-    """Standard normals for components 0 ... size − 1 into `out`, shape (at least size rounded up to even, 8)."""
-    for slot in range((size + 1) // 2):
-        a, b = normal_pair(key, stream, path, step, slot)
-        store(out, 2 * slot, a)
-        store(out, 2 * slot + 1, b)
+    """Standard normals for components 0 ... size − 1 into `out`, shape (at least size rounded up to even, 8).
+
+    Those of `normal_pair`, in three passes: short loops keep processors busier than a long one.
+    """
+    slots = (size + 1) // 2
+    for slot in range(slots):
+        a, b = random_words(key, stream, path, step, slot)
+        store(out, 2 * slot, from_bits(a))
+        store(out, 2 * slot + 1, from_bits(b))
+    for slot in range(slots):
+        store(out, 2 * slot, radius(float_bits(load(out, 2 * slot))))
+    for slot in range(slots):
+        length = load(out, 2 * slot)
+        sine, cosine = sincos_turns(from_zero(float_bits(load(out, 2 * slot + 1))))
+        store(out, 2 * slot, length * cosine)
+        store(out, 2 * slot + 1, length * sine)
 
 
 @inlined

@@ -25,7 +25,7 @@ from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
 from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
-from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, normal_pair, uniform_pair
+from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, fill_normals, normal_pair, uniform_pair
 
 SCRATCH = 10  # arrays like the state in `work`: a drift uses up to six, a scheme the last two, a network nine
 
@@ -74,6 +74,9 @@ class MetropolisAdjusted(NamedTuple):
 @device
 def fill_increments(z: Lane, size: int, source: Noise, path: Lane, n: int) -> None:
     """The normals of step n for components 0 ... size − 1."""
+    if source.refinement == 1:
+        fill_normals(z, size, source.key, source.stream, path, n)
+        return
     scale = 1.0 / math.sqrt(source.refinement)
     first = n * source.refinement
     for slot in range((size + 1) // 2):

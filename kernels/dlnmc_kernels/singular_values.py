@@ -42,6 +42,7 @@ from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
+from dlnmc_kernels.pair_sums import TwoSums, two_gap_sums
 
 TAMING = 0.4
 COLD = 1e-5  # below this κ gaps are so small that differences of powers would be all rounding
@@ -98,30 +99,6 @@ def entropic_share(depth: float, epsilon: float, x_k: Lane) -> Lane:
     """What entropy adds to y_k r_y for two equal components, (N−1)/(2N); it fades within ε of 0."""
     faded = x_k * reciprocal(maximum(maximum(x_k, splat(epsilon * epsilon)), splat(TINY)))
     return faded * (0.5 * (depth - 1.0) / depth)
-
-
-@device
-def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y: Lane) -> None:
-    """Tamed r_x and r_y from the rows x and y: one reciprocal, of the product (x_k−x_l)(y_k−y_l), serves both.
-
-    Taming takes the fraction `tamed` off a pair; what entropy adds is given back.
-    """
-    for k in range(len(x)):
-        x_k, y_k = load(x, k), load(y, k)
-        floor = maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY))
-        entropy = entropic_share(depth, epsilon, x_k) * reciprocal(maximum(y_k, splat(TINY)))
-        sum_x_k, sum_y_k = splat(0.0), splat(0.0)
-        for l in range(k):
-            dx, dy = x_k - load(x, l), y_k - load(y, l)
-            product = dx * dy
-            r = reciprocal(maximum(product, floor))
-            tamed = maximum(floor - product, splat(0.0)) * r  # exactly 0 where nothing is tamed
-            r_x, r_y, e = dy * r, dx * r, tamed * entropy
-            sum_x_k, sum_y_k = sum_x_k + r_x, sum_y_k + (r_y + e)
-            store(sum_x, l, load(sum_x, l) - r_x)
-            store(sum_y, l, load(sum_y, l) - (r_y - e))
-        store(sum_x, k, sum_x_k)
-        store(sum_y, k, sum_y_k)
 
 
 @device
@@ -207,25 +184,29 @@ def lambda_drift(
     if kappa < COLD:
         cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
         return
-    size = len(lam)
-    x, y, sum_x, sum_y, entropy = work[0], work[1], work[2], work[3], work[4]
+    x, y, floor, entropy, sum_x, sum_y = work[0], work[1], f, work[2], work[3], work[4]
     deep = depth > DEEP
     epsilon = smallest_gap(depth, beta, kappa, dt)
-    for k in range(size):
+    for k in range(len(lam)):
         lam_k = load(lam, k)
-        store(x, k, lam_k * lam_k)
+        x_k = lam_k * lam_k
+        store(x, k, x_k)
+        tamed_below, share = tamed_product(depth, epsilon, x_k), entropic_share(depth, epsilon, x_k)
         if deep:
             store(y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
-            store(f, k, maximum(tamed_product(depth, epsilon, lam_k * lam_k), splat(TINY)))
-            store(entropy, k, entropic_share(depth, epsilon, lam_k * lam_k))
+            store(floor, k, maximum(tamed_below, splat(TINY)))
+            store(entropy, k, share)
         else:
             sigma_k = power(lam_k, depth)
-            store(y, k, sigma_k * sigma_k)
+            y_k = sigma_k * sigma_k
+            store(y, k, y_k)
+            store(floor, k, maximum(y_k * tamed_below, splat(TINY)))
+            store(entropy, k, share * reciprocal(maximum(y_k, splat(TINY))))
     if deep:
-        pair_sums_deep(x, y, f, entropy, sum_x, sum_y)
+        pair_sums_deep(x, y, floor, entropy, sum_x, sum_y)
     else:
-        pair_sums(depth, epsilon, x, y, sum_x, sum_y)
-    for k in range(size):
+        two_gap_sums(TwoSums(x, y, floor, entropy, sum_x, sum_y))
+    for k in range(len(lam)):
         lam_k = load(lam, k)
         jacobian = power(lam_k, depth - 1.0)  # dσ/dλ over N
         if deep:
