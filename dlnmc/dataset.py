@@ -21,7 +21,7 @@ from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels.jit import cpu_name, simd, source_hash
+from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
 from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
 
@@ -176,7 +176,7 @@ def provenance(model: Model, seed: int, circumstances: Circumstances, title: str
         "numba_version": numba.__version__,
         "numpy_version": np.__version__,
         "cpu": cpu_name(),
-        "simd": simd(),
+        "simd": arithmetic(),
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} processors",
         "python_version": platform.python_version(),
         "threads": circumstances.threads,

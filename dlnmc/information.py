@@ -9,7 +9,7 @@ import numba
 from dlnmc import __version__, studies
 from dlnmc.engine import SCHEMES, STATES
 from dlnmc.executors import thread_count
-from dlnmc_kernels.jit import cache_directory, cpu_name, simd, source_hash
+from dlnmc_kernels.jit import arithmetic, cache_directory, cpu_name, source_hash
 
 PACKAGES = ("numpy", "scipy", "xarray", "netCDF4", "llvmlite", "pydantic", "click", "matplotlib")
 
@@ -30,7 +30,7 @@ def facts() -> dict[str, Any]:
         "packages": versions,
         "machine": f"{platform.machine()} {platform.system()}",
         "cpu": cpu_name(),
-        "simd": simd(),
+        "simd": arithmetic(),
         "threads": thread_count(None),
         "cache": str(cache_directory()),
         "studies": studies.names(),

@@ -22,7 +22,7 @@ import scipy
 from dlnmc import __version__
 from dlnmc.chunks import Arrays, Chunk, Member
 from dlnmc.errors import InvalidValue, RunFailed
-from dlnmc_kernels.jit import cpu_name, simd, source_hash
+from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 
 MANIFEST = "manifest.json"
 MAGIC = b"dlnmc chunk 1 sha256 "
@@ -60,7 +60,7 @@ def identity(members: Sequence[Member]) -> dict[str, Any]:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "cpu": cpu_name(),
-        "simd": simd(),
+        "simd": arithmetic(),
     }
 
 

@@ -123,20 +123,25 @@ def sincos_turns(u: Lane) -> tuple[Lane, Lane]:
     return from_bits(float_bits(sine) ^ sine_sign), from_bits(float_bits(cosine) ^ cosine_sign)
 
 
-@device
+@inlined
 def power(x: Lane, exponent: float) -> Lane:
     """x^exponent for x >= 0: repeated squaring for whole exponents 0 ... 64 (0^0 = 1), else exp of the logarithm.
 
     There the relative error grows as |exponent log x| ulp, and x below 1e-300 counts as 1e-300.
     """
-    if exponent == np.floor(exponent) and 0.0 <= exponent <= 64.0:
-        n = int(exponent)
-        result, square = splat(1.0), x
-        while n > 0:
-            if n & 1:
-                result = result * square
-            n >>= 1
-            if n > 0:
-                square = square * square
-        return result
+    n = int(exponent)
+    if n != exponent or n < 0 or n > 64:
+        return real_power(x, exponent)
+    result, square = splat(1.0), x
+    while n > 0:
+        if n & 1:
+            result = result * square
+        n >>= 1
+        square = square * square
+    return result
+
+
+@device
+def real_power(x: Lane, exponent: float) -> Lane:
+    """x^exponent as the exponential of a logarithm."""
     return exp(log(maximum(x, splat(1e-300))) * exponent)

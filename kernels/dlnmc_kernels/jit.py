@@ -55,6 +55,24 @@ def simd() -> str:
 
 
 @functools.cache
+def reciprocals() -> str:
+    """How vectors of reciprocals are formed: "division" by processors that divide fast, else from an "estimate".
+
+    AMD divides eight numbers in nine cycles since Zen 4, and multiplies meanwhile. Elsewhere Newton's iteration is
+    faster, from the hardware's estimate ("rcp14") or from a "portable" one.
+    """
+    if simd() != "avx512f":
+        return "portable"
+    return "division" if cpu_name().startswith("znver") else "rcp14"
+
+
+@functools.cache
+def arithmetic() -> str:
+    """What the last bits of a result depend on beside the sources and the compiler, for provenance records."""
+    return simd() if JIT_DISABLED else f"{simd()}, reciprocals: {reciprocals()}"
+
+
+@functools.cache
 def cache_directory() -> pathlib.Path:
     """Where compiled kernels are kept: below `NUMBA_CACHE_DIR`, else the user's cache directory, else a temporary one.
 

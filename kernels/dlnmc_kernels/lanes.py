@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
 from numba.np.arrayobj import make_array
 
-from dlnmc_kernels.jit import simd
+from dlnmc_kernels.jit import reciprocals, simd
 
 WIDTH = 8
 Lane = Any  # a float64, uint64 or boolean lane: an LLVM vector when compiled, else a NumPy array of shape (8,)
@@ -335,8 +335,9 @@ def _maximum_overload(x, y):  # type: ignore[no-untyped-def]
 def reciprocal(x: Lane) -> Lane:
     """1/x to 2 ulp where x and 1/x are normal numbers; for other x (zero, subnormal, huge, NaN) nothing is promised.
 
-    Seed and Newton steps: vector units divide slowly. The seed is the hardware's estimate where there is one that
-    covers the whole range (AVX-512: 14 bits), else an integer subtraction that mirrors the exponent (3 bits).
+    A division where vector units divide fast, else a seed and Newton steps. The seed is the hardware's estimate where
+    there is one that covers the whole range (AVX-512: 14 bits), else an integer subtraction that mirrors the exponent
+    (3 bits).
     """
     return 1.0 / x
 
@@ -346,7 +347,9 @@ def _constant(value: float) -> ir.Value:
 
 
 def _emit_reciprocal(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    if simd() == "avx512f":
+    if reciprocals() == "division":
+        return builder.fdiv(_constant(1.0), x, flags=_FLAGS)
+    if reciprocals() == "rcp14":
         byte = ir.IntType(8)
         signature = ir.FunctionType(f64x8.vector, [f64x8.vector, f64x8.vector, byte])
         estimate = cgutils.get_or_insert_function(builder.module, signature, "llvm.x86.avx512.rcp14.pd.512")

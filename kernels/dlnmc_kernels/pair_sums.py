@@ -8,9 +8,10 @@ own numbers alone, to the last bit: where one path is tamed, another is computed
 from typing import NamedTuple
 
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, any_of, load, maximum, reciprocal, select, splat, store
+from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, reciprocal, select, splat, store
 
 TILE = 4
+TINY = 1e-290
 SAFE = 1e-140  # products of two gaps above this may be multiplied with another such product
 FAR = 1e60  # a gap of which the reciprocal does not count, in the place of one that has been counted already
 
@@ -41,8 +42,7 @@ def add_gaps_among(x: Lane, floor: Lane, f: Lane, first: int, last: int) -> None
         add_gaps_of_row(x, floor, f, i, first, i)
     for i in range(head, last, TILE):
         add_gaps_of_tile(x, floor, f, i, first, i)
-        for k in range(i + 1, i + TILE):
-            add_gaps_of_row(x, floor, f, k, i, k)
+        add_gaps_in_tile(x, floor, f, i)
 
 
 @inlined
@@ -85,20 +85,37 @@ def add_gaps_of_tile(x: Lane, floor: Lane, f: Lane, i: int, first: int, last: in
     store(f, i + 3, f_3)
 
 
+@inlined
+def add_gaps_in_tile(x: Lane, floor: Lane, f: Lane, i: int) -> None:
+    """Add the six pairs among the four rows from i."""
+    x_0, x_1, x_2, x_3 = load(x, i), load(x, i + 1), load(x, i + 2), load(x, i + 3)
+    a, b = maximum(x_1 - x_0, floor), maximum(x_3 - x_2, floor)
+    c, d = maximum(x_2 - x_0, floor), maximum(x_3 - x_1, floor)
+    e, g = maximum(x_3 - x_0, floor), maximum(x_2 - x_1, floor)
+    in_ab, in_cd = two_reciprocals(a * b, c * d)
+    in_eg = reciprocal(e * g)
+    a, b, c, d, e, g = b * in_ab, a * in_ab, d * in_cd, c * in_cd, g * in_eg, e * in_eg
+    store(f, i, load(f, i) - (a + c + e))
+    store(f, i + 1, load(f, i + 1) + (a - d - g))
+    store(f, i + 2, load(f, i + 2) + (c + g - b))
+    store(f, i + 3, load(f, i + 3) + (b + d + e))
+
+
 # --- two sums at once: Σ_l 1/(x_k − x_l) and Σ_l 1/(y_k − y_l) ------------------------------------------------------
 
 
 class TwoSums(NamedTuple):
-    """The rows x and y and their sums, and of each row the product of gaps below which its pairs are tamed.
+    """The rows x and y, their sums, and how the pairs of a row with those before it are tamed.
 
-    Below `floor`, at least TINY, the sums are those at `floor` times the gaps over it; a fraction of the repulsion is
-    lost, and as large a fraction of `entropy` is added to the y-sums of both.
+    Where the product of the gaps is below `floor` (at least TINY), it counts as `floor`; and the fraction of the
+    repulsion that is lost is added to the y-sums of both, times min(share, x_k fading)/y_k.
     """
 
     x: Lane
     y: Lane
     floor: Lane
-    entropy: Lane
+    share: float
+    fading: float
     sum_x: Lane
     sum_y: Lane
 
@@ -117,11 +134,10 @@ def add_two_gaps_among(at: TwoSums, first: int, last: int) -> None:
     """Add the pairs among the rows [first, last)."""
     head = first + (last - first) % TILE
     for k in range(first + 1, head):
-        add_pairs_of_row(at, k, first, k)
+        add_pairs_of_row(at, k, first, k, True)
     for k in range(head, last, TILE):
         add_two_gaps_of_tile(at, k, first, k)
-        for i in range(k + 1, k + TILE):
-            add_pairs_of_row(at, i, k, i)
+        add_two_gaps_in_tile(at, k)
 
 
 @inlined
@@ -129,36 +145,33 @@ def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, 
     """Add the pairs of the rows [first, last) and the columns [first_column, last_column), all below them."""
     head = first + (last - first) % TILE
     for k in range(first, head):
-        add_pairs_of_row(at, k, first_column, last_column)
+        add_pairs_of_row(at, k, first_column, last_column, True)
     for k in range(head, last, TILE):
         add_two_gaps_of_tile(at, k, first_column, last_column)
 
 
 @inlined
-def tamed_pair(at: TwoSums, k: int, l: int) -> tuple[Lane, Lane, Lane, Lane]:
-    """The product of the gaps of rows k > l, what the pair adds to the two sums, and what entropy adds."""
-    d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
-    product, floor = d_x * d_y, load(at.floor, k)
-    r = reciprocal(maximum(product, floor))
-    tamed = maximum(floor - product, splat(0.0)) * r  # exactly 0 where nothing is tamed
-    return product, d_y * r, d_x * r, tamed * load(at.entropy, k)
+def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, all_pairs: bool) -> None:
+    """Add the pairs of row k and the columns [first, last), each with a division of its own.
 
-
-@inlined
-def add_pair(at: TwoSums, k: int, l: int, r_x: Lane, r_y: Lane, e: Lane) -> None:
-    """Add a pair to the sums of its rows."""
-    store(at.sum_x, k, load(at.sum_x, k) + r_x)
-    store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
-    store(at.sum_x, l, load(at.sum_x, l) - r_x)
-    store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
-
-
-@inlined
-def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
-    """Add the pairs of row k and the columns [first, last), each with a division of its own."""
+    If not `all_pairs`, only those which share no division.
+    """
+    floor, least = load(at.floor, k), bound(at, k)
     for l in range(first, last):
-        _, r_x, r_y, e = tamed_pair(at, k, l)
-        add_pair(at, k, l, r_x, r_y, e)
+        d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
+        product, e = d_x * d_y, splat(0.0)
+        r = reciprocal(maximum(product, floor))
+        if any_of(product < floor):
+            tamed = maximum(floor - product, splat(0.0)) * r
+            entropy = minimum(load(at.x, k) * at.fading, splat(at.share))
+            e = tamed * entropy * reciprocal(maximum(load(at.y, k), splat(TINY)))
+        if not all_pairs:
+            r = select(product < least, r, splat(0.0))
+        r_x, r_y = d_y * r, d_x * r
+        store(at.sum_x, k, load(at.sum_x, k) + r_x)
+        store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
+        store(at.sum_x, l, load(at.sum_x, l) - r_x)
+        store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
 
 
 @inlined
@@ -170,11 +183,28 @@ def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int) -> None:
     add_shared(at, k, first, near, False)
     if near < last:
         add_shared(at, k, near, last, True)
-        for l in range(near, last):
-            for i in range(k, k + TILE):
-                product, r_x, r_y, e = tamed_pair(at, i, l)
-                alone, zero = product < bound(at, i), splat(0.0)
-                add_pair(at, i, l, select(alone, r_x, zero), select(alone, r_y, zero), select(alone, e, zero))
+        for i in range(k, k + TILE):
+            add_pairs_of_row(at, i, near, last, False)
+
+
+@inlined
+def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
+    """Add the six pairs among the four rows from k."""
+    near = False
+    for i in range(k + 1, k + TILE):
+        near = near | any_of(product_of_gaps(at, i, i - 1) < bound(at, i))
+    if near:
+        add_shared_in_tile(at, k, True)
+        for i in range(k + 1, k + TILE):
+            add_pairs_of_row(at, i, k, i, False)
+    else:
+        add_shared_in_tile(at, k, False)
+
+
+@inlined
+def product_of_gaps(at: TwoSums, k: int, l: int) -> Lane:
+    """(x_k − x_l)(y_k − y_l)."""
+    return (load(at.x, k) - load(at.x, l)) * (load(at.y, k) - load(at.y, l))
 
 
 @inlined
@@ -188,8 +218,7 @@ def is_near(at: TwoSums, k: int, l: int) -> bool:
     """Whether column l has, in any lane, a pair with the four rows from k that shares no division."""
     near = False
     for i in range(k, k + TILE):
-        product = (load(at.x, i) - load(at.x, l)) * (load(at.y, i) - load(at.y, l))
-        near = near | any_of(product < bound(at, i))
+        near = near | any_of(product_of_gaps(at, i, l) < bound(at, i))
     return near
 
 
@@ -220,11 +249,13 @@ def add_shared(at: TwoSums, k: int, first: int, last: int, near: bool) -> None:
         d_x, d_y = gaps(x_3, y_3, x_l, y_l, bound_3, near)
         in_ab_x, in_ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
         in_cd_x, in_cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
-        f_0, f_1 = f_0 + b_x * in_ab_x, f_1 + a_x * in_ab_x
-        f_2, f_3 = f_2 + d_x * in_cd_x, f_3 + c_x * in_cd_x
+        # 1/a is formed for x and not for y, which keeps adders and multipliers equally busy.
+        a_x, b_x = b_x * in_ab_x, a_x * in_ab_x
+        c_x, d_x = d_x * in_cd_x, c_x * in_cd_x
+        f_0, f_1, f_2, f_3 = f_0 + a_x, f_1 + b_x, f_2 + c_x, f_3 + d_x
         g_0, g_1 = g_0 + b_y * in_ab_y, g_1 + a_y * in_ab_y
         g_2, g_3 = g_2 + d_y * in_cd_y, g_3 + c_y * in_cd_y
-        store(sum_x, l, load(sum_x, l) - (a_x + b_x) * in_ab_x - (c_x + d_x) * in_cd_x)
+        store(sum_x, l, load(sum_x, l) - ((a_x + b_x) + (c_x + d_x)))
         store(sum_y, l, load(sum_y, l) - (a_y + b_y) * in_ab_y - (c_y + d_y) * in_cd_y)
     store(sum_x, k, f_0)
     store(sum_x, k + 1, f_1)
@@ -234,3 +265,36 @@ def add_shared(at: TwoSums, k: int, first: int, last: int, near: bool) -> None:
     store(sum_y, k + 1, g_1)
     store(sum_y, k + 2, g_2)
     store(sum_y, k + 3, g_3)
+
+
+@inlined
+def shared_reciprocals(a_x: Lane, a_y: Lane, b_x: Lane, b_y: Lane) -> tuple[Lane, Lane, Lane, Lane]:
+    """The reciprocals of the four gaps of two pairs, by one division."""
+    in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
+    return b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
+
+
+@inlined
+def add_shared_in_tile(at: TwoSums, k: int, near: bool) -> None:
+    """Add the pairs among the four rows from k that share divisions: all, if not `near`."""
+    x, y, sum_x, sum_y = at.x, at.y, at.sum_x, at.sum_y
+    x_0, x_1, x_2, x_3 = load(x, k), load(x, k + 1), load(x, k + 2), load(x, k + 3)
+    y_0, y_1, y_2, y_3 = load(y, k), load(y, k + 1), load(y, k + 2), load(y, k + 3)
+    bound_1, bound_2, bound_3 = bound(at, k + 1), bound(at, k + 2), bound(at, k + 3)
+    a_x, a_y = gaps(x_1, y_1, x_0, y_0, bound_1, near)
+    b_x, b_y = gaps(x_3, y_3, x_2, y_2, bound_3, near)
+    c_x, c_y = gaps(x_2, y_2, x_0, y_0, bound_2, near)
+    d_x, d_y = gaps(x_3, y_3, x_1, y_1, bound_3, near)
+    e_x, e_y = gaps(x_3, y_3, x_0, y_0, bound_3, near)
+    g_x, g_y = gaps(x_2, y_2, x_1, y_1, bound_2, near)
+    a_x, a_y, b_x, b_y = shared_reciprocals(a_x, a_y, b_x, b_y)
+    c_x, c_y, d_x, d_y = shared_reciprocals(c_x, c_y, d_x, d_y)
+    e_x, e_y, g_x, g_y = shared_reciprocals(e_x, e_y, g_x, g_y)
+    store(sum_x, k, load(sum_x, k) - (a_x + c_x + e_x))
+    store(sum_x, k + 1, load(sum_x, k + 1) + (a_x - d_x - g_x))
+    store(sum_x, k + 2, load(sum_x, k + 2) + (c_x + g_x - b_x))
+    store(sum_x, k + 3, load(sum_x, k + 3) + (b_x + d_x + e_x))
+    store(sum_y, k, load(sum_y, k) - (a_y + c_y + e_y))
+    store(sum_y, k + 1, load(sum_y, k + 1) + (a_y - d_y - g_y))
+    store(sum_y, k + 2, load(sum_y, k + 2) + (c_y + g_y - b_y))
+    store(sum_y, k + 3, load(sum_y, k + 3) + (b_y + d_y + e_y))

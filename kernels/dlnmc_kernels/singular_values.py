@@ -39,7 +39,7 @@ from dlnmc_kernels.dispatch import (
     value,
 )
 from dlnmc_kernels.elementary import exp, log, power
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 from dlnmc_kernels.pair_sums import TwoSums, two_gap_sums
@@ -84,7 +84,7 @@ def smallest_gap(depth: float, beta: float, kappa: float, dt: float) -> float:
     return TAMING * math.sqrt(2.0 * kappa * dt / (beta * depth))
 
 
-@device
+@inlined
 def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
     """The value of (x_k − x_l)(y_k − y_l)/y_k below which a pair is tamed.
 
@@ -92,13 +92,6 @@ def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
     """
     gap_squared = splat(epsilon * epsilon)
     return minimum(gap_squared * (4.0 * depth), maximum(x_k, gap_squared))
-
-
-@device
-def entropic_share(depth: float, epsilon: float, x_k: Lane) -> Lane:
-    """What entropy adds to y_k r_y for two equal components, (N−1)/(2N); it fades within ε of 0."""
-    faded = x_k * reciprocal(maximum(maximum(x_k, splat(epsilon * epsilon)), splat(TINY)))
-    return faded * (0.5 * (depth - 1.0) / depth)
 
 
 @device
@@ -187,25 +180,25 @@ def lambda_drift(
     x, y, floor, entropy, sum_x, sum_y = work[0], work[1], f, work[2], work[3], work[4]
     deep = depth > DEEP
     epsilon = smallest_gap(depth, beta, kappa, dt)
+    share = 0.5 * (depth - 1.0) / depth  # of y_k r_y, for two equal components; it fades within ε of 0
+    fading = share / max(epsilon * epsilon, TINY)
     for k in range(len(lam)):
         lam_k = load(lam, k)
         x_k = lam_k * lam_k
         store(x, k, x_k)
-        tamed_below, share = tamed_product(depth, epsilon, x_k), entropic_share(depth, epsilon, x_k)
         if deep:
             store(y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
-            store(floor, k, maximum(tamed_below, splat(TINY)))
-            store(entropy, k, share)
+            store(floor, k, maximum(tamed_product(depth, epsilon, x_k), splat(TINY)))
+            store(entropy, k, minimum(x_k * fading, splat(share)))
         else:
             sigma_k = power(lam_k, depth)
             y_k = sigma_k * sigma_k
             store(y, k, y_k)
-            store(floor, k, maximum(y_k * tamed_below, splat(TINY)))
-            store(entropy, k, share * reciprocal(maximum(y_k, splat(TINY))))
+            store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
     if deep:
         pair_sums_deep(x, y, floor, entropy, sum_x, sum_y)
     else:
-        two_gap_sums(TwoSums(x, y, floor, entropy, sum_x, sum_y))
+        two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
     for k in range(len(lam)):
         lam_k = load(lam, k)
         jacobian = power(lam_k, depth - 1.0)  # dσ/dλ over N
