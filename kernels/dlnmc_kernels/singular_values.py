@@ -169,29 +169,37 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
         store(sum_e, k, sum_e_k)
 
 
+@inlined
+def sign_of(x: Lane) -> Lane:
+    """+1 or −1."""
+    return copy_sign(splat(1.0), x)
+
+
 @device
 def lambda_drift(
     depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
 ) -> None:
-    """The drift of λ at the rows `lam` >= 0 into `f`; uses five rows of `work`."""
+    """The drift of λ, odd in each of its rows, into `f`; uses seven rows of `work`, but for the sixth."""
     if kappa < COLD:
         cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
         return
-    x, y, floor, entropy, sum_x, sum_y = work[0], work[1], f, work[2], work[3], work[4]
+    x, y, floor, sum_x, sum_y, entropy, jacobian = work[0], work[1], f, work[2], work[3], work[4], work[6]
     deep = depth > DEEP
     epsilon = smallest_gap(depth, beta, kappa, dt)
     share = 0.5 * (depth - 1.0) / depth  # of y_k r_y, for two equal components; it fades within ε of 0
     fading = share / max(epsilon * epsilon, TINY)
     for k in range(len(lam)):
-        lam_k = load(lam, k)
+        lam_k = absolute(load(lam, k))
         x_k = lam_k * lam_k
         store(x, k, x_k)
+        jacobian_k = power(lam_k, depth - 1.0)  # dσ/dλ over N
+        store(jacobian, k, jacobian_k)
         if deep:
             store(y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
             store(floor, k, maximum(tamed_product(depth, epsilon, x_k), splat(TINY)))
             store(entropy, k, minimum(x_k * fading, splat(share)))
         else:
-            sigma_k = power(lam_k, depth)
+            sigma_k = lam_k * jacobian_k
             y_k = sigma_k * sigma_k
             store(y, k, y_k)
             store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
@@ -200,14 +208,15 @@ def lambda_drift(
     else:
         two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
     for k in range(len(lam)):
-        lam_k = load(lam, k)
-        jacobian = power(lam_k, depth - 1.0)  # dσ/dλ over N
+        lam_k = absolute(load(lam, k))
+        jacobian_k = load(jacobian, k)
         if deep:
             entropic = load(sum_y, k) / maximum(lam_k, splat(TINY))
         else:
-            entropic = load(sum_y, k) * lam_k * jacobian * jacobian
+            entropic = load(sum_y, k) * lam_k * jacobian_k * jacobian_k
         coulomb = lam_k * load(sum_x, k) * ((2.0 * kappa - 1.0) / (beta * depth))
-        store(f, k, entropic * (1.0 / beta) + coulomb - slope(energy, lam_k * jacobian) * jacobian)
+        f_k = entropic * (1.0 / beta) + coulomb - slope(energy, lam_k * jacobian_k) * jacobian_k
+        store(f, k, f_k * sign_of(load(lam, k)))
 
 
 @device
@@ -218,33 +227,23 @@ def cold_lambda_drift(
     x, log_y, sum_x, sum_e = work[0], work[1], work[2], work[3]
     epsilon = smallest_gap(depth, beta, kappa, dt)
     for k in range(len(lam)):
-        lam_k = load(lam, k)
+        lam_k = absolute(load(lam, k))
         store(x, k, lam_k * lam_k)
         store(log_y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
         store(f, k, maximum(lam_k * (2.0 * epsilon), splat(epsilon * epsilon + LEAST_DISTANCE)))
     entropic_sums(1.0 / depth, x, log_y, f, sum_x, sum_e)
     for k in range(len(lam)):
-        lam_k = load(lam, k)
+        lam_k = absolute(load(lam, k))
         jacobian = power(lam_k, depth - 1.0)
         entropic = load(sum_e, k) / maximum(lam_k, splat(epsilon + TINY)) * (1.0 / beta)
         coulomb = lam_k * load(sum_x, k) * (2.0 * kappa / (beta * depth))
-        store(f, k, entropic + coulomb - slope(energy, lam_k * jacobian) * jacobian)
-
-
-@device
-def sign_of(x: Lane) -> Lane:
-    """+1 or −1."""
-    return copy_sign(splat(1.0), x)
+        f_k = entropic + coulomb - slope(energy, lam_k * jacobian) * jacobian
+        store(f, k, f_k * sign_of(load(lam, k)))
 
 
 @drift.register(Lambda)
 def _drift_lambda(model: Lambda, x: Lane, dt: float, f: Lane, work: Lane) -> None:
-    lam = work[5]
-    for k in range(len(x)):
-        store(lam, k, absolute(load(x, k)))
-    lambda_drift(model.depth, model.beta, model.kappa, model.energy, dt, lam, f, work)
-    for k in range(len(x)):
-        store(f, k, load(f, k) * sign_of(load(x, k)))
+    lambda_drift(model.depth, model.beta, model.kappa, model.energy, dt, x, f, work)
 
 
 @drift.register(Sigma)
