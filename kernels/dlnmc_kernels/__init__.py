@@ -13,4 +13,5 @@ Arrays of paths have the shape `(block, component, 8)`: eight independent paths 
     observables         integer counts and per-path sums
     driver              the loop over a chunk of paths
     jit                 the only place that states compile flags and where compiled code is kept
+    parts, cache        functions that kernels call, compiled once less; compiled kernels on disk
 """

@@ -12,8 +12,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from numba.extending import overload
-
+from dlnmc_kernels.jit import overload
 from dlnmc_kernels.lanes import Lane
 
 Function = Callable[..., Any]

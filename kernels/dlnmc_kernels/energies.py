@@ -4,11 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 from numba.np.numpy_support import carray
 
 from dlnmc_kernels.dispatch import pull, slope, value
-from dlnmc_kernels.jit import JIT_DISABLED, device, kernel, pointer
+from dlnmc_kernels.jit import JIT_DISABLED, device, kernel, overload, pointer
 from dlnmc_kernels.lanes import WIDTH, Lane, load, splat, store
 from dlnmc_kernels.linear_algebra import product, transpose
 

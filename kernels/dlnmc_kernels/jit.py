@@ -1,7 +1,7 @@
 """How kernels are compiled, and where compiled code is kept: the only place that states either.
 
-Numba's own cache notices edits only in the file of the cached function, so the cache directory is named by a hash of
-all kernel sources. `nnan` and `ninf` are never assumed: a path that fails must stay visible as NaN.
+A kernel holds code of many files, so the cache directory is named by a hash of all kernel sources. `nnan` and `ninf`
+are never assumed: a path that fails must stay visible as NaN.
 """
 
 import functools
@@ -16,11 +16,16 @@ from typing import Any, TypeVar
 import llvmlite
 import llvmlite.binding
 import numba
+import numba.extending
+
+from dlnmc_kernels.cache import KernelCache
+from dlnmc_kernels.parts import Part, PartCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 config: Any = numba.config  # its settings are made at run time
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
+PART_FLAGS: Any = {"_nrt": False}  # references to arrays are counted by entry points alone: parts neither make nor return any
 JIT_DISABLED = bool(config.DISABLE_JIT)
 
 
@@ -94,14 +99,24 @@ def cache_directory() -> pathlib.Path:
     return pathlib.Path(tempfile.mkdtemp(prefix="dlnmc-"))
 
 
+def _part(function: F, options: dict[str, Any]) -> F:
+    part: Any = function if JIT_DISABLED else Part(function, options)
+    return part
+
+
 def device(function: F) -> F:
     """Compile a function that other kernels call. It is compiled into its callers, so it needs no cache of its own."""
-    return numba.njit(function, **FLAGS)
+    return _part(function, FLAGS | PART_FLAGS)
 
 
 def inlined(function: F) -> F:
     """The same for small functions in inner loops, where a call would cost more than the work."""
-    return numba.njit(function, forceinline=True, **FLAGS)
+    return _part(function, FLAGS | PART_FLAGS | {"forceinline": True})
+
+
+def overload(function: F, **options: Any) -> Any:
+    """Say, for Numba, how a function is compiled that kernels call: `numba.extending.overload`."""
+    return numba.extending.overload(function, jit_options=PART_FLAGS | {"pipeline_class": PartCompiler}, **options)
 
 
 def compiled(function: F) -> F:
@@ -118,9 +133,6 @@ def kernel(function: F) -> F:
     """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
     if JIT_DISABLED:
         return function
-    previous = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_directory())
-    try:
-        return numba.njit(function, cache=True, nogil=True, **FLAGS)
-    finally:
-        config.CACHE_DIR = previous
+    entry: Any = numba.njit(function, nogil=True, **FLAGS)
+    entry._cache = KernelCache(function, cache_directory())
+    return entry

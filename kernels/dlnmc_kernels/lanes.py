@@ -15,10 +15,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_jitable, register_model
+from numba.extending import intrinsic, models, register_jitable, register_model
 from numba.np.arrayobj import make_array
 
-from dlnmc_kernels.jit import reciprocals, simd
+from dlnmc_kernels.jit import overload, reciprocals, simd
 
 WIDTH = 8
 Lane = Any  # a float64, uint64 or boolean lane: an LLVM vector when compiled, else a NumPy array of shape (8,)
