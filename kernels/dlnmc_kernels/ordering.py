@@ -1,7 +1,7 @@
 """Accepting a step, and keeping components in ascending order, in lanes.
 
-Every step ends with one odd-even transposition pass: components that crossed change places. The law of the process does
-not depend on labels, and ordered components make crossings countable and observables cheap.
+Every step ends with components in order: those that crossed change places, in odd-even transposition passes. The law of
+the process does not depend on labels, and ordered components make crossings countable, pairs cheap and observables too.
 """
 
 from typing import Any
@@ -18,14 +18,21 @@ ALIVE, ABSENT = -1.0, -2.0  # values of STATUS; else the step at which the path 
 
 @device
 def keep_finite(proposal: Lane, tally: Lane, n: int) -> Lane:
-    """The mask of paths that go on: alive, and with a finite proposal. For those that fail the step `n` is noted."""
-    finite = splat(0.0)
-    for i in range(len(proposal)):
-        finite = finite + load(proposal, i) * 0.0
-    alive = load(tally, STATUS) == ALIVE
-    keep = (finite == 0.0) & alive
+    """The mask of paths that go on: with a finite proposal, and not failed. For those that fail the step `n` is noted.
+
+    Absent paths, which fill up the last block, go on as if they were there: what a path does never depends on how many
+    there are.
+    """
+    even, odd = splat(0.0), splat(0.0)
+    for i in range(0, len(proposal) - 1, 2):
+        even = even + load(proposal, i) * 0.0
+        odd = odd + load(proposal, i + 1) * 0.0
+    finite = even + odd + load(proposal, len(proposal) - 1) * 0.0
+    status = load(tally, STATUS)
+    alive = status == ALIVE
+    keep = (finite == 0.0) & (alive | (status == ABSENT))
     if any_of(alive & ~keep):
-        store(tally, STATUS, select(alive & ~keep, splat(float(n)), load(tally, STATUS)))
+        store(tally, STATUS, select(alive & ~keep, splat(float(n)), status))
     return keep
 
 
@@ -35,22 +42,22 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
     """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
     zero, one = splat(0.0), splat(1.0)
     keep = keep_finite(proposal, tally, n)
-    sign_changes = zero
-    for i in range(len(x)):
+    old = load(x, 0)
+    before = select(keep, load(proposal, 0), old)
+    store(x, 0, before)
+    sign_changes, tamed = select(before * old < 0.0, one, zero), zero
+    crossed = ~(zero == zero)
+    for i in range(1, len(x)):
         old = load(x, i)
         new = select(keep, load(proposal, i), old)
-        sign_changes = sign_changes + select(new * old < 0.0, one, zero)
         store(x, i, new)
-    tamed, crossings = zero, zero
-    for parity in range(2):
-        for i in range(parity, len(x) - 1, 2):
-            a, b = load(x, i), load(x, i + 1)
-            crossed = (rank_key(model, a) > rank_key(model, b)) & keep
-            exchange(x, i, crossed)
-            crossings = crossings + select(crossed, one, zero)
-            tamed = tamed + select(too_close(model, a, b, dt) & keep, one, zero)
+        sign_changes = sign_changes + select(new * old < 0.0, one, zero)
+        tamed = tamed + select(too_close(model, before, new, dt) & keep, one, zero)
+        crossed = crossed | (rank_key(model, before) > rank_key(model, new))
+        before = new
+    if any_of(crossed):
+        store(tally, CROSSINGS, load(tally, CROSSINGS) + sort_together(model, x, (proposal,)))
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
-    store(tally, CROSSINGS, load(tally, CROSSINGS) + crossings)
     store(tally, TAMED, load(tally, TAMED) + tamed)
 
 
@@ -87,8 +94,12 @@ def sort(rows: Lane) -> None:
 
 
 @device
-def sort_together(model: Any, rows: Lane, others: Lane) -> None:
-    """Put the components of `rows` in the model's order, and move those of `others` along with them."""
+def sort_together(model: Any, rows: Lane, others: Any) -> Lane:
+    """Put the components of `rows` in the model's order, and move those of `others`, one array or more, along with them.
+
+    The result counts the exchanges of every path.
+    """
+    exchanges = splat(0.0)
     unsorted = True
     while unsorted:
         unsorted = False
@@ -97,5 +108,8 @@ def sort_together(model: Any, rows: Lane, others: Lane) -> None:
                 descends = rank_key(model, load(rows, i)) > rank_key(model, load(rows, i + 1))
                 if any_of(descends):
                     unsorted = True
+                    exchanges = exchanges + select(descends, splat(1.0), splat(0.0))
                     exchange(rows, i, descends)
-                    exchange(others, i, descends)
+                    for other in others:
+                        exchange(other, i, descends)
+    return exchanges

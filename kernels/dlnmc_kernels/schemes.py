@@ -27,7 +27,7 @@ from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
 from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, fill_normals, normal_pair, uniform_pair
 
-SCRATCH = 10  # arrays like the state in `work`: a drift uses up to six, a scheme the last two, a network nine
+SCRATCH = 10  # arrays like the state in `work`: a scheme uses the last two, a drift the others, a network nine
 
 
 class Noise(NamedTuple):
@@ -170,6 +170,7 @@ def _leimkuhler_matthews(
     shifted = work[SCRATCH - 1]
     for i in range(len(x)):
         store(shifted, i, output(scheme, model, load(x, i), load(z, i), dt))
+    sort_together(model, shifted, (x, z))
     drift(model, shifted, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)
@@ -194,7 +195,7 @@ def _metropolis_adjusted(
     for n in range(scheme.leaps):
         for i in range(size):
             store(proposal, i, load(proposal, i) + load(momentum, i) * reach)
-        sort_together(model, proposal, momentum)
+        sort_together(model, proposal, (momentum,))
         drift(model, proposal, leap, force, work)
         weight = kick * (1.0 if n == scheme.leaps - 1 else 2.0)
         for i in range(size):
