@@ -31,9 +31,7 @@ def split_exponent(x: Lane) -> tuple[Lane, Lane]:
 
 
 @inlined
-def polynomial(
-    z: Lane, a_0: float, a_1: float, a_2: float, a_3: float, a_4: float, a_5: float, a_6: float
-) -> Lane:
+def polynomial(z: Lane, a_0: float, a_1: float, a_2: float, a_3: float, a_4: float, a_5: float, a_6: float) -> Lane:
     """The sum of a_k z^k, in two halves: processors wait for long chains of dependent operations."""
     z_cubed = z * z * z
     high = (z * a_5 + a_4) * z + a_3 + z_cubed * a_6

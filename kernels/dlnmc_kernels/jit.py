@@ -25,7 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 config: Any = numba.config  # its settings are made at run time
 FLAGS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
-PART_FLAGS: Any = {"_nrt": False}  # references to arrays are counted by entry points alone: parts neither make nor return any
+PART_FLAGS: Any = {
+    "_nrt": False
+}  # references to arrays are counted by entry points alone: parts neither make nor return any
 JIT_DISABLED = bool(config.DISABLE_JIT)
 
 

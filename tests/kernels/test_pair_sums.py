@@ -1,0 +1,148 @@
+"""Sums over pairs in tiles against the plain sums, lane by lane."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlnmc_kernels.jit import kernel
+from dlnmc_kernels.lanes import WIDTH, splat
+from dlnmc_kernels.pair_sums import (
+    SAFE,
+    TINY,
+    TwoSums,
+    add_gaps_between,
+    add_two_gaps_between,
+    gap_sums,
+    two_gap_sums,
+)
+
+SIZES = [1, 2, 3, 4, 5, 7, 8, 13, 32]
+
+
+@kernel
+def one_sum(x, floor, f):
+    gap_sums(x, splat(floor), f)
+
+
+@kernel
+def one_sum_between(x, floor, f, first, last, first_column, last_column):
+    add_gaps_between(x, splat(floor), f, first, last, first_column, last_column)
+
+
+@kernel
+def two_sums(x, y, floor, share, fading, sum_x, sum_y):
+    two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
+
+
+@kernel
+def two_sums_between(x, y, floor, share, fading, sum_x, sum_y, first, last, first_column, last_column):
+    add_two_gaps_between(TwoSums(x, y, floor, share, fading, sum_x, sum_y), first, last, first_column, last_column)
+
+
+def ascending(size, seed, closest=0.0):
+    """Rows of exponential gaps, in every lane its own; some gaps are `closest`."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.exponential(1.0, (size, WIDTH)) / size
+    return np.cumsum(np.where(rng.random(gaps.shape) < 0.1, closest / size, gaps), axis=0) + 0.01
+
+
+def plain_sum(x, floor):
+    """(the sums, the sums of absolute values) with longer numbers."""
+    x = x.astype(np.longdouble)
+    gap = x[:, None] - x[None]
+    apart = ~np.eye(len(x), dtype=bool)[:, :, None]
+    sign = np.sign(np.arange(len(x))[:, None] - np.arange(len(x)))[:, :, None]
+    terms = np.where(apart, sign / np.maximum(np.abs(gap), floor), 0.0)
+    return terms.sum(axis=1), np.abs(terms).sum(axis=1)
+
+
+def plain_two_sums(x, y, floor, share, fading):
+    """The sums of x and y and those of absolute values, with longer numbers."""
+    x, y, floor = (a.astype(np.longdouble) for a in (x, y, floor))
+    out = np.zeros((4, *x.shape), np.longdouble)
+    for k in range(len(x)):
+        for l in range(k):
+            d_x, d_y = x[k] - x[l], y[k] - y[l]
+            r = 1 / np.maximum(d_x * d_y, floor[k])
+            e = np.maximum(floor[k] - d_x * d_y, 0) * r * np.minimum(x[k] * fading, share) / np.maximum(y[k], TINY)
+            r_x, r_y = d_y * r, d_x * r
+            out[:, k] += [r_x, r_y + e, r_x, r_y + e]
+            out[:, l] += [-r_x, -(r_y - e), r_x, r_y + e]
+    return out
+
+
+def arguments_of_two(size, seed, power, taming):
+    x = ascending(size, seed, closest=1e-3)
+    y = x**power
+    floor = np.maximum(y * np.minimum(taming, x), TINY)
+    return x, y, floor, 0.3, 20.0
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("floor", [1e-70, 1e-3])
+def test_one_sum(size, floor):
+    x = ascending(size, size, closest=1e-4)
+    f = np.full_like(x, np.nan)
+    one_sum(x, floor, f)
+    expected, scale = plain_sum(x, floor)
+    assert (np.abs(f - expected) <= 1e-14 * scale).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("power", [1.0, 2.0, 8.0, 24.0])
+@pytest.mark.parametrize("taming", [0.0, 1e-5, 1e-2])
+def test_two_sums(size, power, taming):
+    at = arguments_of_two(size, size, power, taming)
+    sums = np.full((2, *at[0].shape), np.nan)
+    two_sums(*at, *sums)
+    expected = plain_two_sums(*at)
+    # a difference of powers has the rounding of the larger
+    assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
+    assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.integers(0, 13), columns=st.integers(0, 13), between=st.integers(0, 3), seed=st.integers(0, 99))
+def test_the_sums_of_two_parts_and_between_them_are_those_of_all(rows, columns, between, seed):
+    x = ascending(rows + columns + between, seed) if rows + columns + between else np.ones((0, WIDTH))
+    y, floor = x**3, np.maximum(x**3 * 1e-4, TINY)
+    f, sums = np.zeros_like(x), np.zeros((2, *x.shape))
+    first = columns + between
+    one_sum_between(x, 1e-3, f, first, len(x), 0, columns)
+    two_sums_between(x, y, floor, 0.3, 20.0, *sums, first, len(x), 0, columns)
+    part = np.zeros((3, *x.shape))
+    for k in range(first, len(x)):
+        for l in range(columns):
+            pair = np.zeros((3, 2, WIDTH))
+            one_sum(x[[l, k]], 1e-3, pair[0])
+            two_sums(x[[l, k]], y[[l, k]], floor[[l, k]], 0.3, 20.0, *pair[1:])
+            part[:, [l, k]] += pair
+    assert f == pytest.approx(part[0], rel=1e-12, abs=1e-10)
+    assert sums == pytest.approx(part[1:], rel=1e-12, abs=1e-10)
+
+
+@pytest.mark.parametrize("size", [4, 9, 16])
+@pytest.mark.parametrize("power", [2.0, 24.0])
+def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
+    """Not even where they are tamed, or their products too small to share a division."""
+    at = arguments_of_two(size, 5, power, 1e-7)
+    alone = np.zeros((2, *at[0].shape))
+    x = at[0].copy()
+    x[:, 1:] = x[:, :1]  # no taming anywhere: the first lane has wide gaps
+    x[:] = np.linspace(0.3, 1.0, size)[:, None]
+    floor = np.maximum(x**power * 1e-7, TINY)
+    two_sums(x, x**power, floor, 0.3, 20.0, *alone)
+    others = np.linspace(0.3, 1.0, size)[:, None] * np.array([1.0, 1e-9, 1e-60, 1e-3, 1.0, 1.0, 1.0, 1.0])
+    others[1:, 4] = others[0, 4] * (1.0 + 1e-12 * np.arange(1, size))
+    others[:, 5] = 0.0
+    together = np.zeros_like(alone)
+    floors = np.maximum(others**power * 1e-7, TINY)
+    two_sums(others, others**power, floors, 0.3, 20.0, *together)
+    assert ((np.diff(others[:, 2]) * np.diff(others[:, 2] ** power)) < SAFE).any()
+    assert np.isfinite(together).all()
+    assert np.array_equal(together[:, :, [0, 6, 7]], alone[:, :, [0, 6, 7]])
+    f, g = np.zeros_like(x), np.zeros_like(x)
+    one_sum(x, 1e-5, f)
+    one_sum(others, 1e-5, g)
+    assert np.array_equal(f[:, [0, 6, 7]], g[:, [0, 6, 7]])
