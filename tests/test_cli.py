@@ -15,10 +15,8 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import benchmarks, files, information, simulation, studies, warming
+from dlnmc import benchmarks, files, information, simulation, studies
 from dlnmc.cli import main
-from dlnmc.defaults import completed
-from dlnmc.engine import SCHEMES
 
 NETWORK = """\
 [model]
@@ -645,40 +643,6 @@ def test_bench(dlnmc_command, monkeypatch):
     assert json.loads(dlnmc_command("bench", "--json").out) == measured | {"threads": None}
     assert json.loads(dlnmc_command("bench", "--json", "--threads", 3).out) == measured | {"threads": 3}
     assert dlnmc_command("bench").out.startswith("normals  100 M/s")
-
-
-def test_warmup(dlnmc_command, monkeypatch):
-    """Which kernels it compiles, and that it compiles: two of them here, all in the slow test below."""
-    warmed = [(run.model.kind, run.coordinates, run.scheme) for run in map(completed, warming.runs())]
-    assert {scheme for *_, scheme in warmed} == set(SCHEMES)
-    assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
-        ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),
-        ("deep_linear_network", "frames"), ("deep_linear_network", "balanced"),
-        ("deep_linear_network", "matrix"), ("deep_linear_network", "network"),
-        ("dyson", "eigenvalues"), ("dyson", "hermitian"),
-    }  # fmt: skip
-    whole = 4 + 3  # matrices at finite and infinite depth, networks, Hermitian matrices; flows of the first three
-    assert len(warmed) == 3 * len(SCHEMES) + 3 + 1 + whole  # three for σ, one from 0
-    two = list(warming.runs())[:2]
-    monkeypatch.setattr(warming, "runs", lambda: iter(two))
-    code, out, err = dlnmc_command("warmup")
-    assert (code, out) == (0, "")
-    assert "compiling kernels" in err
-    assert warming.warm_up() == 2
-
-
-@pytest.mark.slow
-def test_warmup_fills_an_empty_cache_and_the_next_process_compiles_nothing(tmp_path):
-    command = [sys.executable, "-m", "dlnmc", "warmup"]
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-
-    def cached():
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?") if path.is_file()}
-
-    first = cached()
-    assert len(first) >= 8
-    assert cached() == first
 
 
 # --- what is not imported ---------------------------------------------------------------------------------------------
