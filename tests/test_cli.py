@@ -666,6 +666,18 @@ def test_nothing_heavy_is_imported_for_help(code):
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
+def test_a_run_imports_no_more_than_it_needs():
+    """These take as long to import as the rest of SciPy together; the time to the first step is seen by every user."""
+    late = [
+        "matplotlib",
+        "netCDF4",
+        *(f"scipy.{name}" for name in ("fft", "integrate", "interpolate", "optimize", "stats")),
+    ]
+    show = f"import dlnmc.simulation, sys; print('loaded:', *(name for name in {late} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
+
+
 def test_every_public_name_exists_and_others_do_not():
     for name in dlnmc.__all__:
         assert getattr(dlnmc, name) is not None
