@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run, Simulation
@@ -77,7 +77,9 @@ def size_towards(model: Model, side: float) -> float:
     sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone + beyond), 4001)
     last = int(np.flatnonzero(side * sizes * model.slope(side * sizes) < target)[-1])  # beyond it the energy only grows
     excess = partial(_excess, model, side, target)
-    return float(brentq(excess, sizes[last], sizes[min(last + 1, len(sizes) - 1)], xtol=1e-15 * sizes[last]))
+    return float(
+        scipy.optimize.brentq(excess, sizes[last], sizes[min(last + 1, len(sizes) - 1)], xtol=1e-15 * sizes[last])
+    )
 
 
 def _excess(model: Model, side: float, target: float, s: float) -> float:

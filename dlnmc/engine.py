@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.integrate import DOP853
 
 from dlnmc.config import Equilibrium, Run, Simulation
 from dlnmc.energies import LeastSquares, MatrixCompletion, NoEnergy, OwnEnergy, Quadratic, QuadraticTo
@@ -185,8 +185,9 @@ STATES = (
 def _dormand_prince(run: Run) -> adaptive.DormandPrince:
     assert isinstance(run, Simulation)
     assert run.tolerance is not None
-    n = DOP853.n_stages
-    A, B, E5, E3 = (np.array(c, np.float64) for c in (DOP853.A[:n, :n], DOP853.B, DOP853.E5[:n], DOP853.E3[:n]))
+    method = scipy.integrate.DOP853  # SciPy loads what is used when it is used
+    n = method.n_stages
+    A, B, E5, E3 = (np.array(c, np.float64) for c in (method.A[:n, :n], method.B, method.E5[:n], method.E3[:n]))
     return adaptive.DormandPrince(A, B, E5, E3, run.tolerance)
 
 

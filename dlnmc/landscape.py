@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 OfMatrices = Callable[[Floats], Floats]
@@ -128,7 +128,9 @@ def _minimiser(value: OfMatrices, gradient: OfMatrices, width: int) -> Floats:
     starts = np.random.default_rng(width).standard_normal((STARTS, width * width)) / np.sqrt(width)
     with np.errstate(all="ignore"):  # descent may run away
         found = [
-            minimize(both, w, jac=True, method="L-BFGS-B", options={"gtol": 1e-10, "ftol": 1e-16, "maxiter": 500})
+            scipy.optimize.minimize(
+                both, w, jac=True, method="L-BFGS-B", options={"gtol": 1e-10, "ftol": 1e-16, "maxiter": 500}
+            )
             for w in (0.0 * starts[0], *starts)
         ]
     left = DOWN * float(np.max(np.abs(gradient(starts.reshape(-1, width, width)))))

@@ -15,10 +15,8 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import benchmarks, files, information, simulation, studies, warming
+from dlnmc import benchmarks, files, information, simulation, studies
 from dlnmc.cli import main
-from dlnmc.defaults import completed
-from dlnmc.engine import SCHEMES
 
 NETWORK = """\
 [model]
@@ -647,40 +645,6 @@ def test_bench(dlnmc_command, monkeypatch):
     assert dlnmc_command("bench").out.startswith("normals  100 M/s")
 
 
-def test_warmup(dlnmc_command, monkeypatch):
-    """Which kernels it compiles, and that it compiles: two of them here, all in the slow test below."""
-    warmed = [(run.model.kind, run.coordinates, run.scheme) for run in map(completed, warming.runs())]
-    assert {scheme for *_, scheme in warmed} == set(SCHEMES)
-    assert {(kind, coordinates) for kind, coordinates, _ in warmed} == {
-        ("deep_linear_network", "lambda"), ("deep_linear_network", "sigma"), ("deep_linear_network", "log"),
-        ("deep_linear_network", "frames"), ("deep_linear_network", "balanced"),
-        ("deep_linear_network", "matrix"), ("deep_linear_network", "network"),
-        ("dyson", "eigenvalues"), ("dyson", "hermitian"),
-    }  # fmt: skip
-    whole = 4 + 3  # matrices at finite and infinite depth, networks, Hermitian matrices; flows of the first three
-    assert len(warmed) == 3 * len(SCHEMES) + 3 + 1 + whole  # three for σ, one from 0
-    two = list(warming.runs())[:2]
-    monkeypatch.setattr(warming, "runs", lambda: iter(two))
-    code, out, err = dlnmc_command("warmup")
-    assert (code, out) == (0, "")
-    assert "compiling kernels" in err
-    assert warming.warm_up() == 2
-
-
-@pytest.mark.slow
-def test_warmup_fills_an_empty_cache_and_the_next_process_compiles_nothing(tmp_path):
-    command = [sys.executable, "-m", "dlnmc", "warmup"]
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-
-    def cached():
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?") if path.is_file()}
-
-    first = cached()
-    assert len(first) >= 8
-    assert cached() == first
-
-
 # --- what is not imported ---------------------------------------------------------------------------------------------
 
 HEAVY = ["numba", "numpy", "xarray", "netCDF4", "pydantic", "matplotlib", "scipy"]
@@ -698,6 +662,18 @@ HEAVY = ["numba", "numpy", "xarray", "netCDF4", "pydantic", "matplotlib", "scipy
 )
 def test_nothing_heavy_is_imported_for_help(code):
     show = f"{code}; import sys; print('loaded:', *(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+def test_a_run_imports_no_more_than_it_needs():
+    """These take as long to import as the rest of SciPy together; the time to the first step is seen by every user."""
+    late = [
+        "matplotlib",
+        "netCDF4",
+        *(f"scipy.{name}" for name in ("fft", "integrate", "interpolate", "optimize", "stats")),
+    ]
+    show = f"import dlnmc.simulation, sys; print('loaded:', *(name for name in {late} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 

@@ -21,18 +21,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.fft import dst
-from scipy.interpolate import PPoly
-from scipy.optimize import brentq
+import scipy
 from scipy.special import expit
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, check_depth, check_positive
 from dlnmc.laws.interpolated import InterpolatedLaw, log_ratio, spline_and_slope
 from dlnmc.laws.wiener_hopf import critical_kappa, turning_point
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 _WIDEST = 75.0  # of h: beyond, a/b < e^{−75}
 _WALK = 1.2  # from one h that is tried to the next
@@ -99,7 +100,7 @@ def solve(N: float, kappa: float, h: float, n: int) -> Solution:
     matrix[-1, :n] = weights
     right = np.append(rows * offset * np.expm1(h * x) / h, 1.0)
     unknowns = np.linalg.solve(matrix, right)
-    b = dst(unknowns[:n] * np.sin(theta), type=1) / (n + 1)
+    b = scipy.fft.dst(unknowns[:n] * np.sin(theta), type=1) / (n + 1)
     return Solution(h, float(unknowns[-1]), offset + h * math.exp(-h) * float(unknowns[-2]), power, b)
 
 
@@ -135,7 +136,7 @@ def half_width(N: float, kappa: float) -> float:
         low, high = high, _WALK * high
         if low > _WIDEST:
             return math.inf
-    h = float(brentq(slack, low, high, xtol=1e-300))
+    h = float(scipy.optimize.brentq(slack, low, high, xtol=1e-300))
     return h if h <= _WIDEST else math.inf
 
 
@@ -196,7 +197,9 @@ class Gapped(InterpolatedLaw):
     def _solution(self) -> Solution:
         h = half_width(self.depth, self.kappa)
         n = 3 * _size(h) // 2
-        h = brentq(lambda h: solve(self.depth, self.kappa, h, n).slack, 0.999 * h, 1.001 * h, xtol=1e-300)
+        h = scipy.optimize.brentq(
+            lambda h: solve(self.depth, self.kappa, h, n).slack, 0.999 * h, 1.001 * h, xtol=1e-300
+        )
         return solve(self.depth, self.kappa, float(h), n)
 
     @cached_property

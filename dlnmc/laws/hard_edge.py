@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import PPoly
 from scipy.special import expit
 
 from dlnmc.errors import InvalidValue
@@ -15,6 +15,9 @@ from dlnmc.laws.base import FloatArray, check_depth, check_positive
 from dlnmc.laws.gapped import has_gap
 from dlnmc.laws.interpolated import InterpolatedLaw, log_ratio, spline_and_slope
 from dlnmc.laws.wiener_hopf import Factor, critical_kappa, decay, inverse_laplace
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 _STEP = 1.0 / 20.0  # of the interpolation nodes in x
 _UNDERFLOW = 800.0  # minus the logarithm of less than the smallest number

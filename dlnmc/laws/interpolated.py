@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import PPoly, make_interp_spline
+import scipy
 from scipy.special import expit
 
 from dlnmc.laws.base import FloatArray, SingularValueLaw
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 _NEWTON = 3  # steps: a guess good to 1e-3 is squared three times
 _FAR = 400.0  # where log(F / (1 − F)) has long been linear in t
@@ -85,5 +89,5 @@ def log_ratio(x: FloatArray | float, y: FloatArray | float) -> FloatArray:
 
 def spline_and_slope(x: FloatArray, values: FloatArray) -> tuple[PPoly, PPoly]:
     """The spline of degree 7 through (x, values), and its derivative."""
-    spline = PPoly.from_spline(make_interp_spline(x, values, k=7).tck)
+    spline = scipy.interpolate.PPoly.from_spline(scipy.interpolate.make_interp_spline(x, values, k=7).tck)
     return spline, spline.derivative()

@@ -6,14 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from scipy.interpolate import BSpline, make_interp_spline
+import scipy
 from scipy.special import expit, wrightomega
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
 
 Member = Literal[1, 2]
 LogDensity = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
@@ -171,7 +174,7 @@ class Marginal(Law):
     @cached_property
     def _log_odds(self) -> tuple[FloatArray, BSpline[np.float64], BSpline[np.float64]]:
         """ℓ at the nodes, as a function of t, and its derivative."""
-        log_density = make_interp_spline(self.t, np.log(self.weight), k=_DEGREE)
+        log_density = scipy.interpolate.make_interp_spline(self.t, np.log(self.weight), k=_DEGREE)
         x, w = np.polynomial.legendre.leggauss(_DEGREE)
         step = self.t[1] - self.t[0]
         cells = np.exp(log_density(self.t[:-1, None] + step * (x + 1.0) / 2.0)) @ (w * step / 2.0)
@@ -181,7 +184,7 @@ class Marginal(Law):
         below = np.cumsum(np.concatenate([tails[:1], cells]))
         above = np.cumsum(np.concatenate([tails[1:], cells[::-1]]))[::-1]
         values = np.log(below / above)
-        spline = make_interp_spline(self.t, values, k=_DEGREE)
+        spline = scipy.interpolate.make_interp_spline(self.t, values, k=_DEGREE)
         return values, spline, spline.derivative()
 
     def _log_odds_at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.polynomial import chebyshev
-from scipy.interpolate import BSpline, make_interp_spline
 from scipy.special import airy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law, check_positive
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
 
 _FIRST, _LAST, _STEP = -27.0, 16.0, 1.0 / 32.0  # the grid; outside, a probability below 1e-300 or 1e-18
 _SERIES_UP_TO, _AIRY_FROM = -12.0, 6.0  # beyond these ends q is known to rounding
@@ -155,7 +158,7 @@ def _curve(beta: int, nodes: int = _NODES, step: float = _STEP) -> _Curve:
 
 
 def _spline(s: FloatArray, values: FloatArray) -> BSpline[np.float64]:
-    return make_interp_spline(-s[::-1], values[::-1], k=9)
+    return scipy.interpolate.make_interp_spline(-s[::-1], values[::-1], k=9)
 
 
 def _hastings_mcleod(s: FloatArray, nodes: int) -> tuple[FloatArray, FloatArray]:

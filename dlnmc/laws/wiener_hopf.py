@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
 from scipy.special import digamma, log1p, loggamma, zeta
 
 from dlnmc.laws.base import check_depth
@@ -90,7 +90,7 @@ def turning_point(N: float) -> float:
     if N >= 2.0 or N == 1.0:
         return 0.5
     span = 1.0 / N - 0.5
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda u: _c2_of_zero(N, 0.5 + span * u), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-10}
     )
     return 0.5 + span * float(found.x)
@@ -113,7 +113,7 @@ def decay(depth: float, kappa: float) -> float:
     high = turning_point(N) if c2 < 0.0 else min(0.5, 1.0 / N)
     if excess(high) <= 0.0:
         return high
-    return float(brentq(excess, 0.25 / N, high, xtol=1e-300))
+    return float(scipy.optimize.brentq(excess, 0.25 / N, high, xtol=1e-300))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicHermiteSpline
 from scipy.special import expit
 
 from dlnmc.errors import InvalidValue
@@ -158,5 +158,5 @@ def _integral_of_quantiles(law: Law) -> Callable[[Floats], Floats]:
     nodes, weights = np.polynomial.legendre.leggauss(4)
     half = np.diff(knots)[:, None] / 2.0
     pieces = (law.ppf(knots[:-1, None] + half * (1.0 + nodes)) * half) @ weights
-    integral = CubicHermiteSpline(knots, np.concatenate([[0.0], np.cumsum(pieces)]), law.ppf(knots))
+    integral = scipy.interpolate.CubicHermiteSpline(knots, np.concatenate([[0.0], np.cumsum(pieces)]), law.ppf(knots))
     return lambda u: np.asarray(integral(np.clip(u, knots[0], knots[-1])))

@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import fft
 
 from dlnmc.errors import InvalidValue
 from dlnmc.statistics.estimates import (
@@ -110,14 +110,14 @@ def _series(series: ArrayLike) -> Floats:
 def _autocovariances(paths: Floats, groups: np.ndarray) -> Floats:
     """Autocovariances (group, lag) about the mean of all, each the mean over pairs of times and a group's paths."""
     n = paths.shape[1]
-    length = fft.next_fast_len(2 * n - 1, real=True)
+    length = scipy.fft.next_fast_len(2 * n - 1, real=True)
     mean = paths.mean()
     noise = paths.mean(axis=1).var(ddof=1) / len(paths) if len(paths) > 1 else 0.0
     found = np.empty((groups[-1] + 1, n))
     for group in range(len(found)):
         own = paths[groups == group]
-        power = np.mean(np.abs(fft.rfft(own - mean, length)) ** 2, axis=0)
-        found[group] = fft.irfft(power, length)[:n] / np.arange(n, 0, -1) + noise
+        power = np.mean(np.abs(scipy.fft.rfft(own - mean, length)) ** 2, axis=0)
+        found[group] = scipy.fft.irfft(power, length)[:n] / np.arange(n, 0, -1) + noise
     return found
 
 
