@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dlnmc_kernels.jit import JIT_DISABLED, device
+from dlnmc_kernels.jit import JIT_DISABLED
+from dlnmc_kernels.jit import compiled as entry
 
 Function = Callable[..., Any]
 
@@ -33,7 +34,7 @@ def compiled(function: Function) -> Function:
         return function
     key = digest(function)
     if key not in _COMPILED:
-        _COMPILED[key] = device(function)
+        _COMPILED[key] = entry(function)
     return _COMPILED[key]
 
 

@@ -7,7 +7,7 @@ approximation errors lie below 2e-17, so that what remains is rounding.
 import numpy as np
 
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, float_bits, from_bits, is_odd, maximum, minimum, reciprocal, select, splat
+from dlnmc_kernels.lanes import Lane, float_bits, from_bits, is_odd, maximum, minimum, select, splat
 
 # Powers of two times an integer, so that their product with a small integer is exact; the low part carries the rest.
 LN2_HIGH = float.fromhex("0x1.62e42fefa0000p-1")
@@ -44,7 +44,6 @@ def log(x: Lane) -> Lane:
     m, e = split_exponent(x)
     f = m - 1.0
     s = f / (f + 2.0)
-    z = s * s
     # (2 artanh(s) − 2s) / s³ as a function of z = s², |s| <= 0.1716
     r = polynomial(
         s * s,

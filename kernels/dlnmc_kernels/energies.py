@@ -143,50 +143,42 @@ def gradient_pointer(function: Any) -> Any:
     return pointer(call, types.void(_ADDRESS, _ADDRESS, _ADDRESS, types.intp, types.intp))
 
 
-def value_at(function: Any, W: Any, p: Any) -> float:
-    """E(W) by a function from `value_pointer`; W may be lost."""
+def value_at(function: Any, W: Any, p: Any, size: int) -> float:
+    """E(W) by a function from `value_pointer`, for the first d² numbers of an array; they may be lost."""
     try:
-        return float(function(W, p))
+        return float(function(W.reshape(-1)[: size * size].reshape(size, size), p))
     except Exception:
         return np.nan
 
 
 @overload(value_at)
-def _value_at(function, W, p):  # type: ignore[no-untyped-def]
-    return lambda function, W, p: function(W.ctypes, p.ctypes, len(W), len(p))
+def _value_at(function, W, p, size):  # type: ignore[no-untyped-def]
+    return lambda function, W, p, size: function(W.ctypes, p.ctypes, size, len(p))
 
 
-def gradient_at(function: Any, W: Any, p: Any, out: Any) -> None:
-    """Write E'(W) to `out` by a function from `gradient_pointer`; W may be lost."""
+def gradient_at(function: Any, W: Any, p: Any, out: Any, size: int) -> None:
+    """Write E'(W) likewise to `out` by a function from `gradient_pointer`."""
+    G = out.reshape(-1)[: size * size].reshape(size, size)
     try:
-        out[:, :] = function(W, p)
+        G[:, :] = function(W.reshape(-1)[: size * size].reshape(size, size), p)
     except Exception:
-        out[:, :] = np.nan
+        G[:, :] = np.nan
 
 
 @overload(gradient_at)
-def _gradient_at(function, W, p, out):  # type: ignore[no-untyped-def]
-    return lambda function, W, p, out: function(W.ctypes, p.ctypes, out.ctypes, len(W), len(p))
-
-
-@device
-def as_matrix(rows: Lane, size: int) -> Any:
-    """The memory of some rows as one (d, d) array."""
-    return rows[: size * size].reshape(-1)[: size * size].reshape((size, size))
+def _gradient_at(function, W, p, out, size):  # type: ignore[no-untyped-def]
+    return lambda function, W, p, out, size: function(W.ctypes, p.ctypes, out.ctypes, size, len(p))
 
 
 @pull.register(Own)
 def _pull_of_own(energy: Own, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, work: Lane, more: Lane) -> None:
     size = len(s)
-    W, G = as_matrix(work, size), as_matrix(out, size)
     for lane in range(WIDTH):
-        for i in range(size):
-            for j in range(size):
-                W[i, j] = w[i * size + j, lane]
-        gradient_at(energy.gradient, W, energy.parameters, G)
-        for i in range(size):
-            for j in range(size):
-                more[i * size + j, lane] = G[i, j]
+        for n in range(size * size):
+            work[n // WIDTH, n % WIDTH] = w[n, lane]
+        gradient_at(energy.gradient, work, energy.parameters, out, size)
+        for n in range(size * size):
+            more[n, lane] = out[n // WIDTH, n % WIDTH]
     into_frame(more, u, v, size, out, work)
 
 
@@ -194,7 +186,7 @@ def _pull_of_own(energy: Own, w: Lane, u: Lane, v: Lane, s: Lane, out: Lane, wor
 def each_value(function: Any, W: Any, p: Any, out: Any) -> None:
     """Write E(W) to `out` (n) for matrices W (n, d, d); NaN for those that are not finite."""
     for n in range(len(W)):
-        out[n] = value_at(function, W[n].copy(), p) if np.isfinite(W[n]).all() else np.nan
+        out[n] = value_at(function, W[n].copy(), p, W.shape[1]) if np.isfinite(W[n]).all() else np.nan
 
 
 @kernel
@@ -202,6 +194,6 @@ def each_gradient(function: Any, W: Any, p: Any, out: Any) -> None:
     """Write E'(W) to `out` (n, d, d) likewise."""
     for n in range(len(W)):
         if np.isfinite(W[n]).all():
-            gradient_at(function, W[n].copy(), p, out[n])
+            gradient_at(function, W[n].copy(), p, out[n], W.shape[1])
         else:
             out[n] = np.nan

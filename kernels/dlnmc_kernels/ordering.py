@@ -95,9 +95,9 @@ def sort(rows: Lane) -> None:
 
 @device
 def sort_together(model: Any, rows: Lane, others: Any) -> Lane:
-    """Put the components of `rows` in the model's order, and move those of `others`, one array or more, along with them.
+    """Put the components of `rows` in the model's order, and move those of the arrays `others` along with them.
 
-    The result counts the exchanges of every path.
+    There must be one other at least. The result counts the exchanges of every path.
     """
     exchanges = splat(0.0)
     unsorted = True

@@ -71,7 +71,7 @@ class Part(CPUDispatcher):
     @functools.cached_property
     def alone(self) -> Any:
         """The same function with an address."""
-        return numba.njit(self.py_func, **self._options)
+        return numba.njit(self.py_func, **self._options | {"_nrt": True})
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it from Python, as tests do: only then it is compiled as Numba compiles functions."""

@@ -14,7 +14,7 @@ from dlnmc_kernels.energies import (
     gradient_pointer,
     value_pointer,
 )
-from dlnmc_kernels.jit import device, kernel
+from dlnmc_kernels.jit import compiled, kernel
 from dlnmc_kernels.lanes import WIDTH
 
 SIZE = 3
@@ -24,7 +24,7 @@ P = np.array([0.5, 3.0])
 P.setflags(write=False)
 
 
-@device
+@compiled
 def cubes(W, p):
     """E = p_0 Σ W_ij⁴ + p_1 W_01."""
     G = 4.0 * p[0] * W**3
@@ -32,7 +32,7 @@ def cubes(W, p):
     return G
 
 
-@device
+@compiled
 def fourth_powers(W, p):
     return p[0] * np.sum(W**4) + p[1] * W[0, 1]
 
@@ -80,14 +80,14 @@ def test_many_matrices_have_many_values():
     assert np.array_equal(W, before)
 
 
-@device
+@compiled
 def raising(W, p):
     if W[0, 0] > 1.0:
         raise ValueError("too far out")
     return W
 
 
-@device
+@compiled
 def of_another_shape(W, p):
     return np.ones((int(p[0]), int(p[0])))
 
