@@ -16,7 +16,7 @@ import math
 from typing import Any, NamedTuple
 
 from dlnmc_kernels.dispatch import explicit_step, looks_at_matrix, normals_per_step, pull, read_values, settle
-from dlnmc_kernels.jit import device
+from dlnmc_kernels.jit import device, view
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
 from dlnmc_kernels.matrix import ENOUGH, whole_power
@@ -41,7 +41,7 @@ def _normals_per_step(model: Network, size: int) -> int:
     return d * d + (model.depth - 1) * (d * (d - 1) // 2)
 
 
-@device
+@view
 def matrix_at(rows: Lane, p: int, d: int) -> Lane:
     """Matrix p of several that follow each other."""
     return rows[p * d * d : (p + 1) * d * d]
