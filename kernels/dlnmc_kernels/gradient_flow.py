@@ -20,7 +20,7 @@ from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, maximum, splat, store
 from dlnmc_kernels.linear_algebra import TOLERANCE, decompose, product, set_identity, transpose
 from dlnmc_kernels.matrix import pair
-from dlnmc_kernels.network import matrix_at
+from dlnmc_kernels.network import nth
 from dlnmc_kernels.ordering import settle_rows, sort
 
 ENOUGH = 1e-8  # of cosines in a frame: what is left is about their squares
@@ -106,7 +106,7 @@ def partial_products(model: NetworkFlow, x: Lane, R: Lane) -> None:
     for i in range(d * d):
         store(R, i, load(x, i))
     for p in range(1, model.depth):
-        product(matrix_at(x, p, d), matrix_at(R, p - 1, d), d, matrix_at(R, p, d))
+        product(x[nth(p, d)], R[nth(p - 1, d)], d, R[nth(p, d)])
 
 
 @velocity.register(NetworkFlow)
@@ -114,13 +114,13 @@ def _velocity_of_network(model: NetworkFlow, x: Lane, f: Lane, memory: Lane, wor
     d, N = model.width, model.depth
     R, S, turned, spare = work[6], work[7][: d * d], work[8][: d * d], work[9][: d * d]
     partial_products(model, x, R)
-    energy_gradient(model, matrix_at(R, N - 1, d), S, memory, work)
+    energy_gradient(model, R[nth(N - 1, d)], S, memory, work)
     for p in range(N - 1, -1, -1):  # S is (W_N … W_{p+2})ᵀ E'(W), as p counts from 0
-        f_p = matrix_at(f, p, d)
+        f_p = f[nth(p, d)]
         if p > 0:
-            transpose(matrix_at(R, p - 1, d), d, turned)
+            transpose(R[nth(p - 1, d)], d, turned)
             product(S, turned, d, f_p)
-            transpose(matrix_at(x, p, d), d, turned)
+            transpose(x[nth(p, d)], d, turned)
             product(turned, S, d, spare)
         for i in range(d * d):
             store(f_p, i, load(f_p if p > 0 else S, i) * -1.0)
@@ -150,4 +150,4 @@ def _read_values_of_network(
     d = model.width
     partial_products(model, x, work[3])
     set_identity(work[1], d)
-    singular_values(matrix_at(work[3], model.depth - 1, d), work[1][: d * d], work[0][: d * d], values, work[2][:d])
+    singular_values(work[3][nth(model.depth - 1, d)], work[1][: d * d], work[0][: d * d], values, work[2][:d])

@@ -116,11 +116,6 @@ def inlined(function: F) -> F:
     return _part(function, FLAGS | PART_FLAGS | {"forceinline": True})
 
 
-def view(function: F) -> F:
-    """Copy a function that returns a part of an array into its callers: parts may not return arrays."""
-    return numba.extending.register_jitable(inline="always")(function)
-
-
 def overload(function: F, **options: Any) -> Any:
     """Say, for Numba, how a function is compiled that kernels call: `numba.extending.overload`."""
     return numba.extending.overload(function, jit_options=PART_FLAGS | {"pipeline_class": PartCompiler}, **options)

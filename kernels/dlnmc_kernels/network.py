@@ -16,7 +16,7 @@ import math
 from typing import Any, NamedTuple
 
 from dlnmc_kernels.dispatch import explicit_step, looks_at_matrix, normals_per_step, pull, read_values, settle
-from dlnmc_kernels.jit import device, view
+from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, reciprocal, select, splat, sqrt, store
 from dlnmc_kernels.linear_algebra import diagonalise, dot, make_unit, product, rotation_by, transpose
 from dlnmc_kernels.matrix import ENOUGH, whole_power
@@ -41,10 +41,10 @@ def _normals_per_step(model: Network, size: int) -> int:
     return d * d + (model.depth - 1) * (d * (d - 1) // 2)
 
 
-@view
-def matrix_at(rows: Lane, p: int, d: int) -> Lane:
-    """Matrix p of several that follow each other."""
-    return rows[p * d * d : (p + 1) * d * d]
+@device
+def nth(p: int, d: int) -> slice:
+    """The rows of matrix p of several that follow each other."""
+    return slice(p * d * d, (p + 1) * d * d)
 
 
 @device
@@ -54,12 +54,12 @@ def in_frames(model: Network, x: Lane, z: Lane, Z: Lane, spare: Lane, turned: La
     So they depend continuously on the state also where λ meet, and steps of different lengths may share them.
     """
     d, N = model.width, model.depth
-    product(matrix_at(x, N, d), z, d, spare)
-    transpose(matrix_at(x, 0, d), d, turned)
+    product(x[nth(N, d)], z, d, spare)
+    transpose(x[nth(0, d)], d, turned)
     product(spare, turned, d, Z)
     slot = d * d
     for p in range(1, N):
-        own, f = matrix_at(Z, p, d), matrix_at(x, p, d)
+        own, f = Z[nth(p, d)], x[nth(p, d)]
         for k in range(d):
             store(own, k * d + k, splat(0.0))
             for l in range(k):
@@ -199,12 +199,12 @@ def deviation(model: Network, lam: Lane, S: Lane, O: Lane, B: Lane, spare: Lane)
     """O_p S O_{p−1}ᵀ − Λ − B_p, in the place of B_p."""
     d = model.width
     for p in range(model.depth):
-        b = matrix_at(B, p, d)
-        product(matrix_at(O, p, d), S, d, spare)
+        b = B[nth(p, d)]
+        product(O[nth(p, d)], S, d, spare)
         if p > 0:
             for i in range(d):
                 for j in range(d):
-                    store(b, i * d + j, dot(spare, i, matrix_at(O, p - 1, d), j, d) - load(b, i * d + j))
+                    store(b, i * d + j, dot(spare, i, O[nth(p - 1, d)], j, d) - load(b, i * d + j))
         else:
             for i in range(d * d):
                 store(b, i, load(spare, i) - load(b, i))
@@ -223,7 +223,7 @@ def end_to_end(model: Network, x: Lane, sigma: Lane, w: Lane, spare: Lane, turne
         for k in range(d):
             for j in range(d):
                 store(spare, k * d + j, load(sigma, k) * load(x, k * d + j))
-        transpose(matrix_at(x, N, d), d, turned)
+        transpose(x[nth(N, d)], d, turned)
         product(turned, spare, d, w)
 
 
@@ -234,7 +234,7 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
     B, omega, O, column, Z = work[0], work[1], work[2], work[8], work[9]
     S, r, spare, turned, G = work[3], work[4], work[5], work[6], work[7]
     end_to_end(model, x, S, r, spare, turned)
-    pull(model.energy, r, matrix_at(x, N, d), matrix_at(x, 0, d), S[:d], G, spare, turned)
+    pull(model.energy, r, x[nth(N, d)], x[nth(0, d)], S[:d], G, spare, turned)
     in_frames(model, x, z, Z, spare, turned)
     tangent(model, lam, Z, G, dt, B, column)
     for i in range(N * d * d):
@@ -244,19 +244,19 @@ def _explicit_step(model: Network, x: Lane, z: Lane, dt: float, proposal: Lane, 
             store(S, i * d + j, load(lam, i) if i == j else splat(0.0))
     resolve(model, lam, B, 1.0, omega, S, column)
     for p in range(N):
-        rotation_by(matrix_at(omega, p, d), d, matrix_at(O, p, d))
+        rotation_by(omega[nth(p, d)], d, O[nth(p, d)])
     deviation(model, lam, S, O, B, spare)
     resolve(model, lam, B, -1.0, omega, S, column)
     for p in range(N):
-        rotation_by(matrix_at(omega, p, d), d, matrix_at(O, p, d))
+        rotation_by(omega[nth(p, d)], d, O[nth(p, d)])
     new_lam = proposal[(N + 1) * d * d :]
     diagonalise(S, r, new_lam, column[:d], ENOUGH)
     for p in range(N + 1):
-        f, new = matrix_at(x, p, d), matrix_at(proposal, p, d)
+        f, new = x[nth(p, d)], proposal[nth(p, d)]
         if p == 0:
             product(r, f, d, new)
         else:
-            transpose(matrix_at(O, p - 1, d), d, turned)
+            transpose(O[nth(p - 1, d)], d, turned)
             product(turned, f, d, spare)
             product(r, spare, d, new)
         for k in range(d):
