@@ -94,7 +94,7 @@ def drift(problem, x):
 
 
 def check(advance, problem):
-    """Raise ValueError unless a step without noise is the drift, noise has its variance, and a run stays where it is."""
+    """Raise ValueError unless a step without noise is the drift, noise has its variance, and a run stays in place."""
     x, dt, few = start(problem), problem.dt, slice(0, CHECKED)
     f = drift(problem, x[few])
     still = advance(x, 1, 0.0)
@@ -119,8 +119,12 @@ class Stopwatch:
     """A peer on one problem, whose calls take about as long as they are asked to."""
 
     def __init__(self, name, problem, threads):
+        module = load(name)
         self.problem, self.steps = problem, STEPS
-        self.advance = load(name).stepper(problem, threads)
+        if hasattr(module, "rate"):
+            self.rate = lambda seconds: module.rate(problem, seconds, threads)
+            return
+        self.advance = module.stepper(problem, threads)
         self.x = start(problem)
         if name != OURS:
             check(self.advance, problem)

@@ -1,7 +1,7 @@
 """NumPy, the fastest that we found: paths last, each pair once, row by row, into memory that is used again.
 
-A thread for each processor: NumPy's loops let the others run. As many paths in a group as stay in the second-level cache
-and still hide what a call costs.
+A thread for each processor: NumPy's loops let the others run. A group has as many paths as stay in the second-level
+cache and still hide what a call costs.
 """
 
 from concurrent.futures import ThreadPoolExecutor

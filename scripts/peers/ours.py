@@ -1,4 +1,4 @@
-"""dlnmc by its public `simulate`, with all that it does around its kernels: taming, order, counters, labelled results."""
+"""dlnmc by its public `simulate`, with all that it does around its kernels: taming, order, counters, labels."""
 
 import itertools
 

@@ -16,11 +16,11 @@ FOLDER = pathlib.Path(__file__).parents[1]
 class Worker:
     """A process of `python -m peers` and what it said of itself: `about` has a label, or a reason to be absent."""
 
-    def __init__(self, name, threads):
+    def __init__(self, name, threads, core=None):
         path = os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH")]))
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "peers", name, str(threads)],
+            [sys.executable, "-m", "peers", name, str(threads), *([] if core is None else [str(core)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -51,20 +51,25 @@ class Worker:
 
 
 @contextlib.contextmanager
-def workers(names, threads):
-    """Workers of these names, closed at the end."""
+def workers(*described):
+    """Workers from (name, threads, core), closed at the end."""
     with contextlib.ExitStack() as stack:
         opened = []
-        for name in names:
-            opened.append(Worker(name, threads))
+        for description in described:
+            opened.append(Worker(*description))
             stack.callback(opened[-1].close)
         yield opened
 
 
+def one_core():
+    """The core on which peers of one thread are held, if this system can hold them."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 def compare(names, problems, threads, rounds, seconds):
     """Rows of each problem and peer: its median rate, and the median over rounds of ours over its."""
-    rows = []
-    with workers([peers.OURS, *names], threads) as opened:
+    rows, core = [], one_core() if threads == 1 else None
+    with workers(*((name, threads, core) for name in (peers.OURS, *names))) as opened:
         present = [worker for worker in opened if "absent" not in worker.about]
         absent = {worker.name: worker.about["absent"] for worker in opened if "absent" in worker.about}
         for problem in problems:
