@@ -31,13 +31,14 @@ class Effort(NamedTuple):
     seconds: float = 1.0
     pairs: int = 11
     rounds: int = 5  # where one measurement is longer
+    turns: int = 3  # of all peers
     sizes: tuple[int, ...] | None = None  # only these of the section's own
 
     def of(self, sizes):
         return [size for size in sizes if self.sizes is None or size in self.sizes] or [min(sizes)]
 
 
-QUICK = Effort(seconds=0.2, pairs=3, rounds=2, sizes=(8, 32))
+QUICK = Effort(seconds=0.2, pairs=3, rounds=2, turns=1, sizes=(8, 32))
 
 
 def ratios(first, second, pairs):
@@ -160,17 +161,17 @@ def threads(effort):
 
 def peers_on_all_cores(effort):
     """Ours, by `simulate`, and what a user would write with other packages; all cores."""
-    return against_peers(effort, executors.thread_count(None))
+    return against_peers(effort, executors.thread_count(None), ("dyson", "dln"))
 
 
 def peers_on_one_core(effort):
-    """The same held on one core."""
-    return against_peers(effort, 1)
+    """The same for Dyson Brownian motion, held on one core."""
+    return against_peers(effort, 1, ("dyson",))
 
 
-def against_peers(effort, count):
-    problems = [peers.Problem(kind, size) for kind in ("dyson", "dln") for size in effort.of(SIZES)]
-    return processes.compare(peers.PEERS, problems, count, effort.rounds, effort.seconds)
+def against_peers(effort, count, kinds):
+    problems = [peers.Problem(kind, size) for kind in kinds for size in effort.of(SIZES)]
+    return processes.compare(peers.PEERS, problems, count, effort.turns, effort.seconds)
 
 
 def fast(effort):

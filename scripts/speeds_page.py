@@ -69,7 +69,8 @@ def peers_table(figures):
     """A row for each peer: at each size its pair rate, and how many times faster ours is."""
     rows, lines = figures["rows"], []
     for kind, title in MODELS.items():
-        of_kind = [row for row in rows if row["model"] == kind]
+        if not (of_kind := [row for row in rows if row["model"] == kind]):
+            continue
         sizes = sorted({row["size"] for row in of_kind})
         cells = {(row["peer"], row["size"]): row for row in of_kind}
         names = {row["peer"]: f"{row['label']} {row['version']}" for row in of_kind}

@@ -12,7 +12,7 @@ LABEL = "Numba, prange"
 MODELS = ("dyson", "dln")
 
 
-@numba.njit(parallel=True, fastmath=True)
+@numba.njit(parallel=True, fastmath=True, cache=True)
 def dyson(x, steps, dt, noise, beta):
     paths, size = x.shape
     scale = noise * np.sqrt(dt)
@@ -34,7 +34,7 @@ def dyson(x, steps, dt, noise, beta):
         x[p] = y
 
 
-@numba.njit(parallel=True, fastmath=True)
+@numba.njit(parallel=True, fastmath=True, cache=True)
 def dln(lam, steps, dt, noise, beta, kappa, depth):
     paths, size = lam.shape
     scale = noise * np.sqrt(dt)
