@@ -175,15 +175,17 @@ def against_peers(effort, count, kinds):
 
 
 def fast(effort):
-    """CPU seconds of one drift of eight paths, by the fast sum and directly."""
+    """CPU seconds of the sums over pairs of eight paths, fast and directly, and their ratio."""
     if not hasattr(benchmarks, "fast_drift_rates"):
         return {"absent": "this version has no fast sum"}
     rows = []
-    for size in FAST_SIZES if effort.sizes is None else FAST_SIZES[:1]:
-        measured = [benchmarks.fast_drift_rates(size) for _ in range(effort.rounds)]
-        fast_seconds, direct_seconds = (statistics.median(column) for column in zip(*measured, strict=True))
-        ratio = statistics.median(direct / quick for quick, direct in measured)
-        rows.append({"size": size, "fast": fast_seconds, "direct": direct_seconds, "ratio": ratio})
+    for size in effort.of(FAST_SIZES):
+        measured = [benchmarks.fast_drift_rates(size) for _ in range(effort.turns)]
+        for model in ("dyson", "dln"):
+            quick, direct = ([one[f"{model}_{way}"] for one in measured] for way in ("fast", "direct"))
+            ratio = statistics.median(slow / fast for fast, slow in zip(quick, direct, strict=True))
+            row = {"model": model, "size": size, "ratio": ratio}
+            rows.append(row | {"fast": statistics.median(quick), "direct": statistics.median(direct)})
     return {"rows": rows}
 
 

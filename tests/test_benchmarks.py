@@ -224,6 +224,18 @@ def test_sections_measure_and_are_shown(capsys):
     assert "cache" not in json.dumps(record)  # no path of this machine
 
 
+def test_fast_sums_are_measured_where_they_exist(monkeypatch):
+    monkeypatch.delattr(benchmarks, "fast_drift_rates", raising=False)
+    assert speeds.fast(speeds.QUICK) == {"absent": "this version has no fast sum"}
+    rates = {"dyson_fast": 1e-3, "dyson_direct": 1e-2, "dln_fast": 2e-3, "dln_direct": 1e-2}
+    growing = lambda size: {name: second * size for name, second in rates.items()}  # noqa: E731
+    monkeypatch.setattr(benchmarks, "fast_drift_rates", growing, raising=False)
+    record = {"fast": {"machine": {}, "figures": speeds.fast(speeds.Effort())}}
+    found = [round(value, 6) for _, value, *_ in speeds_page.claims(record)]
+    assert found == [10.0, 8.0, 5.0, 8.0]
+    assert len(speeds_page.section(record, "fast")) == 7 + 2 * len(speeds.FAST_SIZES)
+
+
 def test_a_section_that_breaks_does_not_stop_the_others(monkeypatch, capsys):
     def broken(effort):
         """It breaks."""

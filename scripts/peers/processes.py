@@ -77,6 +77,7 @@ def compare(names, problems, threads, rounds, seconds):
         absent = {worker.name: worker.about["absent"] for worker in opened if "absent" in worker.about}
         for problem in problems:
             able = [worker for worker in present if problem.kind in worker.about["models"]]
+            print(f"  {problem.kind}, size {problem.size}", file=sys.stderr, flush=True)
             rows += compare_on(able, problem, rounds, seconds)
     return {"threads": threads, "paths": peers.PATHS, "rows": rows, "absent": absent}
 
