@@ -1,123 +1,87 @@
-"""Ratios of speeds, each the median over eleven pairs of measurements that alternate.
+"""Compare speeds on this machine, as tables and, with --save, as data, page and picture.
 
-normals     our normals against NumPy's default_rng().standard_normal, one thread
-matrices    steps of whole matrices at depth 3 against vectorised NumPy with batched numpy.linalg.svd, one thread
-threads     two threads of one process against two processes with one thread each, whole Dyson steps
+Without names all sections are measured, in about a quarter of an hour on two idle cores; with --quick in two minutes or
+so, roughly. --page writes tables and picture again from what was saved, --check says whether they are what it makes.
 """
 
 import argparse
+import datetime
 import json
-import statistics
-import subprocess
+import os
+import pathlib
 import sys
 import time
+from importlib import metadata
 
-import numpy as np
+import speeds
+import speeds_page
+from dlnmc import information
 
-from dlnmc import benchmarks
-from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
-
-PAIRS = 11
-
-
-def alternate(first, second):
-    """The median of first()/second() over pairs, and all the ratios."""
-    ratios = [first() / second() for _ in range(PAIRS)]
-    return {"median": round(statistics.median(ratios), 3), "ratios": [round(r, 3) for r in ratios]}
+FACTS = ("dlnmc", "kernel_hash", "python", "numba", "machine", "cpu", "simd", "threads")
+PACKAGES = ("numpy", "scipy", "llvmlite", "jax", "jaxlib", "diffrax", "torch", "torchsde")
 
 
-def numpy_normals():
-    """Standard normals per second, into memory that stays in cache."""
-    generator, out = np.random.default_rng(0), np.empty(16384)
-    began, repeats = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.2:
-        generator.standard_normal(out=out)
-        repeats += 1
-    return out.size * repeats / (time.perf_counter() - began)
+def machine():
+    """What the figures depend on."""
+    facts, packages = information.facts(), {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = None
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        **{name: facts[name] for name in FACTS},
+        "packages": packages,
+    }
 
 
-def dyson_rate(size, threads):
-    """Path steps per second of whole Euler–Maruyama steps, over one second."""
-    model = DysonBrownianMotion(size=size, beta=float(size))
-    return benchmarks.path_steps_per_second(model, "eigenvalues", "euler_maruyama", threads, 1.0)
+def processor():
+    """Its name, where Linux tells."""
+    info = pathlib.Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else None
 
 
-def matrix_rate(width):
-    """Path steps per second of matrices at depth 3, one thread."""
-    model = DeepLinearNetwork(width=width, depth=3.0, beta=float(width))
-    return benchmarks.path_steps_per_second(model, "matrix", "euler_maruyama", 1, 0.5)
-
-
-def numpy_matrix_rate(width, paths=512, beta=None, dt=1e-3):
-    """The same with NumPy: a step of (12.12) at κ = 1, with the normals of a fixed frame."""
-    beta = beta or float(width)
-    generator = np.random.default_rng(0)
-    W = generator.standard_normal((paths, width, width)) / np.sqrt(2.0 * width)
-    z, diagonal = np.empty_like(W), np.arange(width)
-    began, repeats = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.5:
-        left, sigma, right = np.linalg.svd(W)
-        x = np.cbrt(sigma) ** 2
-        x_k, x_l = x[:, :, None], x[:, None, :]
-        a = x_k * x_k + x_k * x_l + x_l * x_l
-        slopes = (2.0 * x_k + x_l) / a
-        slopes[:, diagonal, diagonal] = 0.0
-        drift = -a[:, diagonal, diagonal] * sigma + (sigma * slopes.sum(axis=2) + 2.0 * np.sqrt(x)) / beta
-        generator.standard_normal(out=z)
-        step = np.sqrt(a * (2.0 * dt / beta)) * (left.transpose(0, 2, 1) @ z @ right.transpose(0, 2, 1))
-        step[:, diagonal, diagonal] += drift * dt
-        W += left @ step @ right
-        repeats += 1
-    assert np.all(np.isfinite(W))
-    return paths * repeats / (time.perf_counter() - began)
-
-
-class Worker:
-    """A process that measures one thread when told to."""
-
-    def __init__(self, size):
-        command = [sys.executable, __file__, "--serve", str(size)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self):
-        self.process.stdin.write("measure\n")
-        self.process.stdin.flush()
-
-    def answer(self):
-        return float(self.process.stdout.readline())
-
-
-def two_processes(workers):
-    for worker in workers:
-        worker.ask()
-    return sum(worker.answer() for worker in workers)
-
-
-def serve(size):
-    for _ in sys.stdin:
-        print(dyson_rate(size, 1), flush=True)
+def measure(names, effort):
+    """{section: {machine, seconds, figures}}, each shown when it is done; one that breaks does not stop the others."""
+    record = {}
+    for name in names:
+        facts, began = machine(), time.perf_counter()
+        print(f"{name}: {speeds.SECTIONS[name].__doc__}", file=sys.stderr, flush=True)
+        try:
+            figures = speeds.SECTIONS[name](effort)
+        except Exception as error:
+            figures = {"absent": f"it failed: {type(error).__name__}: {error}"}
+        record[name] = {"machine": facts, "seconds": round(time.perf_counter() - began, 1), "figures": figures}
+        print("\n".join(speeds_page.section({name: record[name]}, name)), flush=True)
+    return record
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=64, help="number of particles (default 64)")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"some of: {', '.join(speeds.SECTIONS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, short runs, few pairs")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON at the end")
+    parser.add_argument("--save", action="store_true", help="keep the record, and write tables and picture")
+    parser.add_argument("--page", action="store_true", help="only write tables and picture from what is kept")
+    parser.add_argument("--check", action="store_true", help="only see whether the tables are what is kept")
     options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve)
-    result = {"normals against NumPy": alternate(benchmarks.normals_per_second, numpy_normals)}
-    for width in benchmarks.WIDTHS:
-        key = f"matrices of width {width} against NumPy"
-        result[key] = alternate(lambda width=width: matrix_rate(width), lambda width=width: numpy_matrix_rate(width))
-    workers = [Worker(options.size), Worker(options.size)]
-    two_processes(workers)
-    dyson_rate(options.size, 2)
-    key = f"two threads against two processes, Dyson {options.size}"
-    result[key] = alternate(lambda: dyson_rate(options.size, 2), lambda: two_processes(workers))
-    for worker in workers:
-        worker.process.stdin.close()
-        worker.process.wait()
-    print(json.dumps(result, indent=1))
+    if unknown := set(options.sections) - set(speeds.SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(speeds.SECTIONS)}")
+    if options.check:
+        sys.exit("; ".join(speeds_page.stale()) or 0)
+    if options.page:
+        return speeds_page.write(speeds_page.kept())
+    record = measure(options.sections or speeds.SECTIONS, speeds.QUICK if options.quick else speeds.Effort())
+    print("\n".join(speeds_page.claims_table(record)))
+    if options.json:
+        print(json.dumps(record, indent=1))
+    if options.save:
+        speeds_page.write(speeds_page.kept() | record)
     return None
 
 

@@ -1,13 +1,32 @@
-"""The benchmark: every row of the interface, with fields that agree with each other."""
+"""The benchmark: every row of the interface, with fields that agree with each other; peers that do the same as ours."""
 
+import importlib
 import json
 import math
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, benchmarks
-from dlnmc.engine import SCHEMES
+from dlnmc.config import Simulation
+from dlnmc.defaults import completed
+from dlnmc.engine import SCHEMES, compiled_arguments
 from dlnmc.executors import thread_count
+from dlnmc_kernels.dispatch import drift
+from dlnmc_kernels.jit import device
+from dlnmc_kernels.lanes import WIDTH
+from dlnmc_kernels.schemes import SCRATCH
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import bench
+import peers
+import speeds
+import speeds_page
+from peers import __main__ as serving
+from peers import processes, reference
 
 FIELDS = ["model", "state", "size", "depth", "scheme", "threads", "path_steps_per_second", "pairs_per_second"]
 
@@ -87,3 +106,198 @@ def test_one_thread_alone_and_the_default(monkeypatch):
     assert [row["threads"] for row in benchmarks.measure()["kernels"]] == sorted({1, thread_count(None)})
     with pytest.raises(InvalidValue, match="threads = 0"):
         benchmarks.measure(0)
+
+
+# --- peers ---
+
+FEW = 512
+
+
+@device
+def drift_at(model, x, dt, f, work):
+    drift(model, x, dt, f, work)
+
+
+@pytest.mark.parametrize("kind", ["dyson", "dln"])
+def test_peers_are_held_against_the_drift_of_our_kernels(kind):
+    problem = peers.Problem(kind, 8, paths=WIDTH)
+    model, _ = compiled_arguments(completed(Simulation(model=problem.model, paths=WIDTH, dt=1e-3, times=(1e-3,))))
+    x = np.ascontiguousarray(peers.start(problem).T)
+    f = np.zeros_like(x)
+    drift_at(model, x, 1e-12, f, np.zeros((SCRATCH, *x.shape)))  # so short a step tames nothing
+    expected = peers.drift(problem, x.T).T
+    assert f == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", peers.PEERS)
+@pytest.mark.parametrize("kind", ["dyson", "dln"])
+def test_a_peer_takes_the_step_that_we_take(name, kind):
+    if (package := name.partition("_")[0]) not in ("numpy", "numba"):
+        pytest.importorskip(package)
+    module, problem = peers.load(name), peers.Problem(kind, 8, paths=FEW)
+    if kind not in module.MODELS:
+        pytest.skip(f"{module.LABEL} has no {kind}")
+    peers.check(module.stepper(problem, 1), problem)
+
+
+@pytest.mark.parametrize(
+    ("drift_by", "noise_by", "found"),
+    [(1.0, 1.0, None), (1.0 + 2e-6, 1.0, "off the drift"), (1.0, 1.04, "variance"), (1.0, 0.0, "variance")],
+)
+def test_what_is_slightly_wrong_is_seen(drift_by, noise_by, found):
+    """At 4,096 paths noise that is off by 4 % is seen with a power above 0.9999."""
+    problem = peers.Problem("dyson", 8)
+    generator = np.random.default_rng(1)
+
+    def advance(x, steps, noise):
+        for _ in range(steps):
+            z = generator.standard_normal(x.shape)
+            x = x + drift_by * peers.drift(problem, x) * problem.dt + noise_by * noise * math.sqrt(problem.dt) * z
+        return x
+
+    if found is None:
+        peers.check(advance, problem)
+    else:
+        with pytest.raises(ValueError, match=found):
+            peers.check(advance, problem)
+
+
+@pytest.mark.parametrize("kind", ["dyson", "dln"])
+def test_ours_carries_on_the_states_that_it_is_given(kind):
+    """In one step nothing moves farther than by drift and seven standard deviations of its noise."""
+    problem = peers.Problem(kind, 8, paths=FEW)
+    x = np.sort(peers.start(problem))
+    moved = np.abs(np.sort(peers.load(peers.OURS).stepper(problem, 1)(x, 1, problem.noise)) - x)
+    step = problem.noise * math.sqrt(problem.dt)
+    assert 0.5 * step < moved.mean() < step
+    assert np.all(moved < np.max(np.abs(peers.drift(problem, x))) * problem.dt + 7.0 * step)
+
+
+def test_peers_are_compared_in_processes_of_their_own_and_absent_ones_named():
+    found = processes.compare(["numpy_rows", "no_such"], [peers.Problem("dyson", 8)], 1, 2, 0.05)
+    assert found["absent"] == {"no_such": "No module named 'peers.no_such'"}
+    assert [row["peer"] for row in found["rows"]] == [peers.OURS, "numpy_rows"]
+    for row in found["rows"]:
+        assert row["pairs_per_second"] == pytest.approx(28.0 * row["path_steps_per_second"])
+        assert row["path_steps_per_second"] > 1e3
+        assert len(row["ratios"]) == 2
+    assert found["rows"][0]["ours_over_it"] == 1.0
+
+
+def test_a_peer_that_fails_is_named_and_the_others_go_on():
+    class Fake:
+        about = {"label": "a fake", "version": "1"}  # noqa: RUF012
+
+        def __init__(self, name, rate):
+            self.name, self.rate = name, rate
+
+        def measure(self, problem, seconds):
+            return {"rate": self.rate} if self.rate else next(answers)
+
+    questions = [{"kind": "dyson", "size": 1, "seconds": 0.1}]
+    answers = serving.answers("numpy_rows", 1, questions)
+    assert next(answers)["label"] == "NumPy, by rows"
+    able = [Fake(peers.OURS, 6.0), Fake("numpy_rows", None), Fake("jax_scan", 2.0)]
+    ours, failed, other = processes.compare_on(able, peers.Problem("dyson", 8), 3, 0.1)
+    assert failed["failed"].startswith("IndexError: ")
+    assert (ours["ours_over_it"], other["ours_over_it"], other["ratios"]) == (1.0, 3.0, [3.0, 3.0, 3.0])
+
+
+def test_the_reference_sums_pairs(tmp_path):
+    try:
+        program = reference.built(tmp_path)
+    except reference.Absent as reason:
+        pytest.skip(str(reason))
+    rows = reference.rates(program, 0.005)
+    assert {row["size"] for row in rows} == {10, 32, 100, 300}
+    assert all(row["error"] < 1e-14 and row["pairs_per_second"] > 1e7 for row in rows)
+
+
+# --- the command ---
+
+
+def test_sections_measure_and_are_shown(capsys):
+    record = bench.measure(["normals", "depths"], speeds.Effort(seconds=0.01, pairs=2, rounds=1, sizes=(8,)))
+    assert len(record["normals"]["figures"]["ratios"]) == 2
+    assert [(row["size"], row["depth"]) for row in record["depths"]["figures"]["rows"]] == [(8, 2), (8, 8)]
+    assert "| size | depth | ratio |" in capsys.readouterr().out
+    assert "cache" not in json.dumps(record)  # no path of this machine
+
+
+def test_fast_sums_are_measured_where_they_exist(monkeypatch):
+    monkeypatch.delattr(benchmarks, "fast_drift_rates", raising=False)
+    assert speeds.fast(speeds.QUICK) == {"absent": "this version has no fast sum"}
+    rates = {"dyson_fast": 1e-3, "dyson_direct": 1e-2, "dln_fast": 2e-3, "dln_direct": 1e-2}
+    growing = lambda size: {name: second * size for name, second in rates.items()}  # noqa: E731
+    monkeypatch.setattr(benchmarks, "fast_drift_rates", growing, raising=False)
+    record = {"fast": {"machine": {}, "figures": speeds.fast(speeds.Effort())}}
+    found = [round(value, 6) for _, value, *_ in speeds_page.claims(record)]
+    assert found == [10.0, 8.0, 5.0, 8.0]
+    assert len(speeds_page.section(record, "fast")) == 7 + 2 * len(speeds.FAST_SIZES)
+
+
+def test_a_section_that_breaks_does_not_stop_the_others(monkeypatch, capsys):
+    def broken(effort):
+        """It breaks."""
+        raise OSError("no such thing")
+
+    monkeypatch.setitem(speeds.SECTIONS, "threads", broken)
+    record = bench.measure(["threads", "normals"], speeds.Effort(seconds=0.01, pairs=1))
+    assert record["threads"]["figures"] == {"absent": "it failed: OSError: no such thing"}
+    assert "Not measured: it failed: OSError: no such thing." in capsys.readouterr().out
+    assert [what for what, *_ in speeds_page.claims(record)] == ["normals over NumPy's"]
+
+
+def test_the_history_has_every_case_of_the_benchmark():
+    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "history"))
+    try:
+        kernels = importlib.import_module("benchmarks.kernels")
+    finally:
+        del sys.path[0]
+    assert len(kernels.CASES) == len(benchmarks.cases())
+
+
+def test_an_unknown_section_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench", "thread"])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    assert ended.value.code == 2
+    assert "no section thread; there are kernels, normals" in capsys.readouterr().err
+
+
+def test_pages_are_what_is_kept():
+    assert speeds_page.stale() == []
+
+
+def test_a_record_becomes_tables_and_a_picture(monkeypatch, tmp_path):
+    def row(peer, kind, size, rate, over):
+        return {"peer": peer, "label": peer, "version": "1", "model": kind, "size": size, "dt": 1e-3} | (
+            {"failed": "broken"} if rate is None else {"pairs_per_second": rate, "ours_over_it": over}
+        )
+
+    rows = [row(peers.OURS, kind, size, 8e9, 1.0) for kind in ("dyson", "dln") for size in (8, 32)]
+    rows += [row("jax_scan", "dyson", 8, 1e9, 8.0), row("numba_parallel", "dyson", 8, 2e9, 4.0)]
+    rows += [row("jax_scan", "dyson", 32, None, None), row("numpy_rows", "dyson", 32, 1e8, 80.0)]
+    figures = {"threads": 2, "paths": 4096, "rows": rows, "absent": {"diffrax_euler": "No module named 'diffrax'"}}
+    record = {"peers": {"machine": bench.machine(), "seconds": 1.0, "figures": figures}}
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{speeds_page.BEGIN}\nold\n{speeds_page.END}\nafter\n")
+    monkeypatch.setattr(speeds_page, "PAGES", {page: "all"})
+    monkeypatch.setattr(speeds_page, "RECORD", tmp_path / "kept" / "record.json")
+    monkeypatch.setattr(speeds_page, "PICTURE", tmp_path / "kept" / "picture.png")
+    speeds_page.write(record)
+    assert speeds_page.stale() == []
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "| jax_scan 1 | 1,000; 8× | broken |" in text
+    assert "Absent: diffrax_euler, No module named 'diffrax'." in text
+    claims = {what: comparison(value, goal) for what, value, comparison, goal in speeds_page.claims(record)}
+    assert claims == {
+        "Dyson 8, all cores, over the best of JAX, diffrax and Numba (numba)": False,
+        "Dyson 32, all cores, over NumPy by rows": True,
+    }
+    assert speeds_page.PICTURE.stat().st_size > 10_000
+    page.write_text(text.replace("8×", "9×"))
+    assert speeds_page.stale() == ["page.md: run scripts/bench --page"]

@@ -105,7 +105,7 @@ def test_files_named_in_code_exist(page):
     missing = [name for name in named if not (ROOT / name).exists()]
     assert not missing
     scripts = re.findall(r"(?<![\w./])scripts/\w+(?:\.\w+)?", text_of(page))
-    assert all((ROOT / script).is_file() for script in scripts)
+    assert all((ROOT / script).exists() for script in scripts)
 
 
 @every_page

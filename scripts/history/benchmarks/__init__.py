@@ -1,0 +1,1 @@
+"""Speed of the kernels over commits, for asv."""

@@ -1,0 +1,218 @@
+"""What `scripts/bench` measures: a function for each section, from an `Effort` to figures that JSON can hold.
+
+What is compared alternates, and a ratio is the median over its pairs, so that the ups and downs of the machine cancel.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+import peers
+from dlnmc import DeepLinearNetwork, DysonBrownianMotion, benchmarks, executors
+from peers import numpy_others, processes, reference
+
+SIZES = (8, 32, 128)  # against peers
+REFERENCE_SIZES = (32, 64, 128)
+REPETITIONS = 5  # the reference takes the best of as many
+FAST_SIZES = (1024, 2048, 4096, 8192)
+FIRST_STEP = """
+import dlnmc
+dlnmc.simulate(dlnmc.DysonBrownianMotion(size=8, beta=8.0), paths=8, dt=1e-3, times=[1e-3], threads=1)
+"""
+
+
+class Effort(NamedTuple):
+    """How long things are measured, and how often."""
+
+    seconds: float = 1.0
+    pairs: int = 11
+    rounds: int = 5  # where one measurement is longer
+    turns: int = 3  # of all peers
+    sizes: tuple[int, ...] | None = None  # only these of the section's own
+
+    def of(self, sizes):
+        return [size for size in sizes if self.sizes is None or size in self.sizes] or [min(sizes)]
+
+
+QUICK = Effort(seconds=0.2, pairs=3, rounds=2, turns=1, sizes=(8, 32))
+
+
+def ratios(first, second, pairs):
+    """The median of first()/second(), and all of them."""
+    found = [first() / second() for _ in range(pairs)]
+    return {"ratio": statistics.median(found), "ratios": [round(ratio, 3) for ratio in found]}
+
+
+def pair_rate(model, seconds, repetitions=1):
+    """Pair interactions per second of whole steps on one thread, the best of some runs."""
+    state = "eigenvalues" if isinstance(model, DysonBrownianMotion) else "singular_values"
+    each = seconds / repetitions
+    runs = [benchmarks.path_steps_per_second(model, state, "euler_maruyama", 1, each) for _ in range(repetitions)]
+    return max(runs) * model.size * (model.size - 1) / 2
+
+
+def dyson(size):
+    return DysonBrownianMotion(size=size, beta=float(size))
+
+
+def network(width, depth):
+    return DeepLinearNetwork(width=width, depth=depth, beta=float(width))
+
+
+# ---------------------------------------------------------------- sections
+
+
+def kernels(effort):
+    """The rows of `dlnmc bench --json`."""
+    return benchmarks.measure()
+
+
+def normals(effort):
+    """Our normals against NumPy's default_rng().standard_normal, one thread."""
+    return ratios(benchmarks.normals_per_second, numpy_others.normals, effort.pairs)
+
+
+def matrices(effort):
+    """Steps of whole matrices at depth 3 against NumPy with batched numpy.linalg.svd, one thread."""
+    rows = []
+    for width in benchmarks.WIDTHS:
+        model, seconds = network(width, 3.0), effort.seconds / 2
+
+        def ours(model=model, seconds=seconds):
+            return benchmarks.path_steps_per_second(model, "matrix", "euler_maruyama", 1, seconds)
+
+        def theirs(width=width, seconds=seconds):
+            return numpy_others.matrices(width, seconds=seconds)
+
+        rows.append({"width": width, **ratios(ours, theirs, effort.pairs)})
+    return {"rows": rows}
+
+
+def depths(effort):
+    """Pair rates of the Deep Linear Network in λ over those of Dyson Brownian motion, one thread."""
+    rows, seconds = [], effort.seconds / 4
+    for size in effort.of(benchmarks.SIZES):
+        for depth in benchmarks.DEPTHS:
+            found = ratios(
+                lambda size=size, depth=depth: pair_rate(network(size, float(depth)), seconds),
+                lambda size=size: pair_rate(dyson(size), seconds),
+                effort.rounds,
+            )
+            rows.append({"size": size, "depth": depth, **found})
+    return {"rows": rows}
+
+
+def against_reference(effort):
+    """Whole Dyson steps, with noise, order and histogram, over the pair sum alone by hand in C++; one thread."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            program = reference.built(folder)
+            best, ours = {}, {size: [] for size in REFERENCE_SIZES}
+            over = {size: [] for size in REFERENCE_SIZES}
+            for _ in range(effort.rounds):
+                found = reference.rates(program, effort.seconds / 4)
+                for row in found:
+                    best[row["size"]] = max(best.get(row["size"], 0.0), row["pairs_per_second"])
+                yardstick = max(row["pairs_per_second"] for row in found)
+                for size in REFERENCE_SIZES:
+                    ours[size].append(pair_rate(dyson(size), effort.seconds / 2, REPETITIONS))
+                    over[size].append(ours[size][-1] / yardstick)
+    except reference.Absent as reason:
+        return {"absent": str(reason)}
+    return {
+        "compiler": reference.compiler()[1],
+        "best_pairs_per_second": best,
+        "rows": [
+            {
+                "size": size,
+                "pairs_per_second": statistics.median(ours[size]),
+                "ratio": statistics.median(over[size]),
+                "ratios": [round(ratio, 3) for ratio in over[size]],
+            }
+            for size in REFERENCE_SIZES
+        ],
+    }
+
+
+def threads(effort):
+    """All threads of one process against as many processes of one thread each, whole Dyson steps."""
+    count = executors.thread_count(None)
+    rows = []
+    with processes.workers(("kernels", count), *[("kernels", 1)] * count) as (one, *several):
+        for size in effort.of(benchmarks.SIZES):
+            problem = peers.Problem("dyson", size)
+
+            def together(problem=problem):
+                return one.measure(problem, effort.seconds)["rate"]
+
+            def apart(problem=problem):
+                for worker in several:
+                    worker.ask(problem, effort.seconds)
+                return sum(worker.answer()["rate"] for worker in several)
+
+            together(), apart()  # compiled
+            rows.append({"size": size, "threads": count, **ratios(together, apart, effort.pairs)})
+    return {"rows": rows}
+
+
+def peers_on_all_cores(effort):
+    """Ours, by `simulate`, and what a user would write with other packages; all cores."""
+    return against_peers(effort, executors.thread_count(None), ("dyson", "dln"))
+
+
+def peers_on_one_core(effort):
+    """The same for Dyson Brownian motion, held on one core."""
+    return against_peers(effort, 1, ("dyson",))
+
+
+def against_peers(effort, count, kinds):
+    problems = [peers.Problem(kind, size) for kind in kinds for size in effort.of(SIZES)]
+    return processes.compare(peers.PEERS, problems, count, effort.turns, effort.seconds)
+
+
+def fast(effort):
+    """CPU seconds of the sums over pairs of eight paths, fast and directly, and their ratio."""
+    if not hasattr(benchmarks, "fast_drift_rates"):
+        return {"absent": "this version has no fast sum"}
+    rows = []
+    for size in effort.of(FAST_SIZES):
+        measured = [benchmarks.fast_drift_rates(size) for _ in range(effort.turns)]
+        for model in ("dyson", "dln"):
+            quick, direct = ([one[f"{model}_{way}"] for one in measured] for way in ("fast", "direct"))
+            ratio = statistics.median(slow / fast for fast, slow in zip(quick, direct, strict=True))
+            row = {"model": model, "size": size, "ratio": ratio}
+            rows.append(row | {"fast": statistics.median(quick), "direct": statistics.median(direct)})
+    return {"rows": rows}
+
+
+def startup(effort):
+    """Seconds of `dlnmc warmup` into an empty cache, and from a warm one to the end of a first step, new processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+
+        def seconds(*command):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
+            return time.perf_counter() - began
+
+        cold = seconds("-m", "dlnmc", "warmup")
+        warm = [seconds("-c", FIRST_STEP) for _ in range(effort.rounds)]
+    return {"warmup": cold, "first_step": statistics.median(warm), "first_steps": [round(each, 2) for each in warm]}
+
+
+SECTIONS = {
+    "kernels": kernels,
+    "normals": normals,
+    "matrices": matrices,
+    "depths": depths,
+    "reference": against_reference,
+    "threads": threads,
+    "peers": peers_on_all_cores,
+    "peers_one_core": peers_on_one_core,
+    "fast": fast,
+    "startup": startup,
+}

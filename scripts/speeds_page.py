@@ -1,0 +1,306 @@
+"""What `scripts/bench` measured as Markdown and a picture: docs/benchmarks.md, README.md, data/benchmarks/."""
+
+import json
+import math
+import operator
+import pathlib
+
+import peers
+import speeds
+
+ROOT = pathlib.Path(__file__).parent.parent
+RECORD = ROOT / "data" / "benchmarks" / "benchmarks.json"
+PICTURE = ROOT / "data" / "benchmarks" / "pair_rates.png"
+PAGES = {ROOT / "docs" / "benchmarks.md": "all", ROOT / "README.md": "short"}
+BEGIN, END = "<!-- speeds: written by scripts/bench -->", "<!-- end speeds -->"
+MODELS = {"dyson": "Dyson", "dln": "DLN, depth 2"}
+COMPILED = ("numba_parallel", "jax_scan", "diffrax_euler")  # the issue compares with the best of these
+OVER_NUMPY = {8: 20.0, 32: 50.0, 128: 60.0}
+OVER_REFERENCE = {32: 0.55, 64: 0.75, 128: 0.85}
+AT_LEAST, BELOW = operator.ge, operator.lt
+
+
+def table(header, rows):
+    """Lines of a Markdown table from texts."""
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def number(value, unit=1.0, digits=3):
+    if isinstance(value, str):
+        return value
+    return "–" if value is None else f"{value / unit:.{digits}g}"
+
+
+# ---------------------------------------------------------------- sections
+
+
+def kernels_table(figures):
+    header = ["model", "state", "size", "depth", "threads", "path steps/s", "G pairs/s"]
+    rows = [
+        [
+            row["model"],
+            row["state"].replace("_", " "),
+            str(row["size"]),
+            number(row["depth"]),
+            str(row["threads"]),
+            number(row["path_steps_per_second"]),
+            number(row["pairs_per_second"], 1e9),
+        ]
+        for row in figures["kernels"]
+    ]
+    return [f"Normals on one thread: {figures['normals_per_second'] / 1e6:.0f} M/s.", "", *table(header, rows)]
+
+
+def ratio_table(*columns):
+    """A section whose rows are some numbers and their ratio."""
+
+    def lines(figures):
+        rows = [[number(row[column], *unit) for column, *unit in columns] for row in figures.get("rows", [figures])]
+        return table([column.replace("_", " ") for column, *_ in columns], rows)
+
+    return lines
+
+
+def reference_table(figures):
+    best = ", ".join(f"{rate / 1e9:.2f} at {size}" for size, rate in figures["best_pairs_per_second"].items())
+    lines = [f"By hand, the pair sum alone: G pairs/s {best} particles ({figures['compiler']}). Ours, whole steps:", ""]
+    return lines + ratio_table(("size",), ("pairs_per_second", 1e9), ("ratio",))(figures)
+
+
+def peers_table(figures):
+    """A row for each peer: at each size its pair rate, and how many times faster ours is."""
+    rows, lines = figures["rows"], []
+    for kind, title in MODELS.items():
+        if not (of_kind := [row for row in rows if row["model"] == kind]):
+            continue
+        sizes = sorted({row["size"] for row in of_kind})
+        cells = {(row["peer"], row["size"]): row for row in of_kind}
+        names = {row["peer"]: f"{row['label']} {row['version']}" for row in of_kind}
+        header = [f"{title}: M pairs/s, and ours over it", *(f"size {size}" for size in sizes)]
+        body = [[names[name], *(peer_cell(cells.get((name, size))) for size in sizes)] for name in names]
+        lines += [*table(header, body), ""]
+    threads = f"{figures['threads']} threads" if figures["threads"] > 1 else "One core"
+    lines.append(f"{threads}, {figures['paths']:,} paths.")
+    lines += [f"Absent: {name}, {reason}." for name, reason in figures["absent"].items()]
+    return lines
+
+
+def peer_cell(row):
+    if row is None or "failed" in row:
+        return "–" if row is None else row["failed"]
+    rate = f"{row['pairs_per_second'] / 1e6:,.0f}"
+    return f"**{rate}**" if row["peer"] == peers.OURS else f"{rate}; {number(row['ours_over_it'])}×"
+
+
+TABLES = {
+    "kernels": kernels_table,
+    "normals": ratio_table(("ratio",)),
+    "matrices": ratio_table(("width",), ("ratio",)),
+    "depths": ratio_table(("size",), ("depth",), ("ratio",)),
+    "reference": reference_table,
+    "threads": ratio_table(("size",), ("threads",), ("ratio",)),
+    "peers": peers_table,
+    "peers_one_core": peers_table,
+    "fast": ratio_table(("model",), ("size", 1.0, 4), ("fast",), ("direct",), ("ratio",)),
+    "startup": ratio_table(("warmup",), ("first_step",)),
+}
+
+
+def section(record, name):
+    """Lines of one section: what it is, its table, and where it was measured if that differs."""
+    entry = record[name]
+    figures = entry["figures"]
+    body = [f"Not measured: {figures['absent']}."] if isinstance(figures.get("absent"), str) else TABLES[name](figures)
+    return [f"### {name.replace('_', ' ').capitalize()}", "", speeds.SECTIONS[name].__doc__, "", *body, ""]
+
+
+# ---------------------------------------------------------------- claims
+
+
+def claims(record):
+    """(what, value, comparison, goal) for every number that was asked for, of sections that were measured."""
+
+    def rows(name):
+        figures = record.get(name, {}).get("figures", {})
+        return [] if isinstance(figures.get("absent"), str) else figures.get("rows", [])
+
+    for row in rows("reference"):
+        what = f"Dyson {row['size']}, one thread, over the reference's best"
+        yield what, row["ratio"], AT_LEAST, OVER_REFERENCE[row["size"]]
+    for row in rows("depths"):
+        if row["size"] in speeds.REFERENCE_SIZES:
+            yield f"DLN, depth {row['depth']}, over Dyson, size {row['size']}", row["ratio"], AT_LEAST, 0.6
+    dyson = [row for row in rows("peers") if row["model"] == "dyson" and row.get("ours_over_it") is not None]
+    for size in sorted({row["size"] for row in dyson}):
+        over = {row["peer"]: row["ours_over_it"] for row in dyson if row["size"] == size}
+        if compiled := {name: over[name] for name in COMPILED if name in over}:
+            best = min(compiled, key=compiled.get)
+            what = f"Dyson {size}, all cores, over the best of JAX, diffrax and Numba ({best.partition('_')[0]})"
+            yield what, compiled[best], AT_LEAST, 6.0
+        for name, form in (("numpy_broadcast", "broadcasting"), ("numpy_rows", "by rows")):
+            if name in over:
+                yield (
+                    f"Dyson {size}, all cores, over NumPy {form}",
+                    over[name],
+                    AT_LEAST,
+                    OVER_NUMPY[size],
+                )
+    for row in rows("threads"):
+        yield f"{row['threads']} threads over as many processes, Dyson {row['size']}", row["ratio"], AT_LEAST, 0.95
+    for model in MODELS:
+        found = {row["size"]: row for row in rows("fast") if row["model"] == model}
+        if 4096 in found:
+            yield f"{MODELS[model]}: direct over fast sum, size 4096", found[4096]["ratio"], AT_LEAST, 8.0
+        if {1024, 8192} <= set(found):
+            growth = found[8192]["fast"] / found[1024]["fast"]
+            yield f"{MODELS[model]}: fast sum, cost from size 1024 to 8192", growth, BELOW, 12.0
+    for name, key, what, comparison, goal in (
+        ("normals", "ratio", "normals over NumPy's", AT_LEAST, 5.0),
+        ("startup", "warmup", "seconds to compile all kernels", BELOW, 60.0),
+        ("startup", "first_step", "seconds to a first step, warm", BELOW, 1.5),
+    ):
+        value = record.get(name, {}).get("figures", {}).get(key)
+        if value is not None:
+            yield what, value, comparison, goal
+
+
+def claims_table(record):
+    sign = {AT_LEAST: "≥", BELOW: "<"}
+    body = [
+        [what, number(value), f"{sign[comparison]} {goal:g}", "yes" if comparison(value, goal) else "**no**"]
+        for what, value, comparison, goal in claims(record)
+    ]
+    return table(["what", "measured", "goal", "reached"], body) if body else []
+
+
+# ---------------------------------------------------------------- picture
+
+
+def draw(record):
+    """Pair rate against size on double logarithmic axes, a line for each package; None without peers."""
+    rows = record.get("peers", {}).get("figures", {}).get("rows", [])
+    if not rows:
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, (kind, title) in zip(axes, MODELS.items(), strict=True):
+        of_kind = [row for row in rows if row["model"] == kind and "failed" not in row]
+        for name in (peers.OURS, *peers.PEERS):
+            points = sorted((row["size"], row["pairs_per_second"]) for row in of_kind if row["peer"] == name)
+            if points:
+                label = next(row["label"] for row in of_kind if row["peer"] == name)
+                ax.plot(*zip(*points, strict=True), label=label, **line_style(name))
+        ax.set(xscale="log", yscale="log", xlabel="size $d$", title=title)
+        sizes = sorted({row["size"] for row in of_kind})
+        ax.set_xticks(sizes, map(str, sizes))
+        ax.minorticks_off()
+    best = record.get("reference", {}).get("figures", {}).get("best_pairs_per_second", {})
+    if best:
+        sizes, rates = zip(*sorted((int(size), rate) for size, rate in best.items()), strict=True)
+        axes[0].plot(sizes, rates, label="C++ by hand, pair sum alone, one core", color="#555555", linestyle=":")
+    facts = record["peers"]["machine"]
+    axes[0].set_ylabel("pair interactions in a second")
+    figure.suptitle(
+        f"Whole Euler–Maruyama steps of {peers.PATHS:,} paths, {facts['threads']} cores, {facts['processor']}"
+    )
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def line_style(name):
+    from dlnmc.plotting import BLUE, GREEN, GREY, PURPLE, SKY, VERMILION
+
+    colours = dict(zip((peers.OURS, *peers.PEERS), (BLUE, GREY, SKY, GREEN, VERMILION, PURPLE, "#000000"), strict=True))
+    return {"color": colours[name], "marker": "o", "markersize": 4, "linewidth": 2.4 if name == peers.OURS else 1.2}
+
+
+# ---------------------------------------------------------------- pages
+
+
+def short(record):
+    """What the README has: how many times faster, on all cores."""
+    measured = record.get("peers", {}).get("figures", {}).get("rows", [])
+    if not measured:
+        return ["No figures are kept yet."]
+    rows = [row for row in measured if row["peer"] != peers.OURS]
+    columns = [(kind, size) for kind in MODELS for size in speeds.SIZES]
+    cells = {(row["peer"], row["model"], row["size"]): row.get("ours_over_it") for row in rows}
+    names = {row["peer"]: row["label"] for row in rows}
+    header = ["dlnmc is so many times faster than", *(f"{MODELS[kind]}, size {size}" for kind, size in columns)]
+    body = [
+        [label, *(number(cells.get((name, *column)), digits=2) for column in columns)] for name, label in names.items()
+    ]
+    facts = record["peers"]["machine"]
+    where = f"{facts['threads']} cores, {facts['processor']}, {facts['simd']}; kernels `{facts['kernel_hash'][:12]}`."
+    return [*table(header, body), "", where]
+
+
+def everything(record):
+    if not record:
+        return ["No figures are kept yet."]
+    lines = [*claims_table(record), ""]
+    for name in speeds.SECTIONS:
+        if name in record:
+            lines += section(record, name)
+    return [*lines, *machines(record)]
+
+
+def machines(record):
+    """What every section was measured on, those with the same facts together."""
+    groups = {}
+    for name, entry in record.items():
+        facts = {key: value for key, value in entry["machine"].items() if key not in ("load", "packages")}
+        packages = {key: value for key, value in entry["machine"]["packages"].items() if value}
+        facts["kernel_hash"] = facts["kernel_hash"][:12]
+        words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (facts | packages).items())
+        groups.setdefault(words, []).append((name, entry["machine"]["load"]))
+    lines = ["### Machine", ""]
+    for words, names in groups.items():
+        loads = ", ".join(f"{name.replace('_', ' ')} {load:g}" for name, load in names)
+        lines += [f"{words}. Load of the machine when a section began: {loads}.", ""]
+    return lines
+
+
+def filled(path, record):
+    """A page with what stands between its marks made again."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    lines = short(record) if PAGES[path] == "short" else everything(record)
+    return before + BEGIN + "\n" + "\n".join(lines).strip() + "\n" + END + rest.partition(END)[2]
+
+
+def kept():
+    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+
+
+def stale():
+    """What is not as the record has it, a line each."""
+    return [f"{path.name}: run scripts/bench --page" for path in PAGES if path.read_text() != filled(path, kept())]
+
+
+def write(record):
+    """Keep the record, and make pages and picture from it."""
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    ordered = {name: rounded(record[name]) for name in speeds.SECTIONS if name in record}
+    RECORD.write_text(json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    for path in PAGES:
+        path.write_text(filled(path, kept()), encoding="utf-8")
+    import matplotlib.style
+
+    from dlnmc.plotting import STYLE
+
+    with matplotlib.style.context(["default", STYLE]):
+        if figure := draw(ordered):
+            figure.savefig(PICTURE, dpi=160)
+
+
+def rounded(value):
+    """To four digits, so that a record can be read; times and rates are not known better."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.4g}")
+    return value
