@@ -1,6 +1,5 @@
 """Where chunks are computed: a pool of threads of this process, which kernels let run side by side, and its memory."""
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dlnmc import machine
 from dlnmc.errors import InvalidValue
 
 Task = TypeVar("Task")
@@ -17,20 +17,20 @@ POLL_SECONDS = 0.1
 
 
 def thread_count(threads: Any) -> int:
-    """The number of threads to use: as asked for, or one for each processor this process may run on."""
+    """The number of threads to use: as asked for, or one for each processor this process has."""
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return machine.processors()
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 4096:
         raise InvalidValue(f"threads = {threads!r}: it must be a whole number from 1 to 4096")
     return int(threads)
 
 
 def refuse_more_than_memory(needed: float, paths: int, advice: str) -> None:
-    """Raise InvalidValue where results of so many bytes do not fit in the machine's memory."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Raise InvalidValue where results of so many bytes do not fit in the memory that this process has."""
+    memory = machine.memory()
     if needed > memory:
         raise InvalidValue(
-            f"paths = {paths}: the results would take {needed / 2**30:.3g} GiB, and the machine has "
+            f"paths = {paths}: the results would take {needed / 2**30:.3g} GiB, and there are "
             f"{memory / 2**30:.3g} GiB of memory; {advice}"
         )
 
