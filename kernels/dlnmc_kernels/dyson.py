@@ -18,6 +18,7 @@ from dlnmc_kernels.dispatch import (
     too_close,
     value,
 )
+from dlnmc_kernels.fast_sums import FAST_SIZE, fast_repulsion
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, reciprocal, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
@@ -45,17 +46,20 @@ def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     size = len(x)
     floor = splat(max(smallest_gap(model.beta, dt), TINY))
     repulsion = 2.0 / model.beta
-    for i in range(size):
-        store(f, i, splat(0.0))
-    for i in range(size):
-        x_i = load(x, i)
-        f_i = load(f, i)
-        for j in range(i):
-            gap = x_i - load(x, j)
-            r = reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
-            f_i = f_i + r
-            store(f, j, load(f, j) - r)
-        store(f, i, f_i)
+    if size >= FAST_SIZE:
+        fast_repulsion(x, f, work, size, max(smallest_gap(model.beta, dt), TINY), 0.0)
+    else:
+        for i in range(size):
+            store(f, i, splat(0.0))
+        for i in range(size):
+            x_i = load(x, i)
+            f_i = load(f, i)
+            for j in range(i):
+                gap = x_i - load(x, j)
+                r = reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
+                f_i = f_i + r
+                store(f, j, load(f, j) - r)
+            store(f, i, f_i)
     for i in range(size):
         store(f, i, load(f, i) * repulsion - slope(model.energy, load(x, i)))
 
