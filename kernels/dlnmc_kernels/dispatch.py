@@ -131,7 +131,7 @@ def read_values(model: Any, scheme: Any, x: Lane, z: Lane, dt: float, memory: La
 def drift(model: Any, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     """Write the drift at `x` to `f`, its singular part tamed for the step `dt`.
 
-    `work` is scratch of shape (SCRATCH, component, 8), of which a drift may use the first six rows.
+    `work` is scratch of shape (SCRATCH, component, 8), of which a drift may use all but the last two arrays.
     """
 
 

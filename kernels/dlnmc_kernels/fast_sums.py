@@ -1,20 +1,24 @@
-"""Σ_j 1/(x_i − x_j) over many ordered components at a cost that grows like their number, not its square.
+"""Sums over all pairs of many ordered components, at a cost that grows like their number, not its square.
 
-Components are cut into blocks of `BLOCK` by their index. Those of the same block or of neighbours are summed directly.
-What is further apart is a sum of exponentials, of rates in geometric progression,
+For Dyson's drift Σ_j 1/(x_i − x_j); for that of the Deep Linear Network the same with x = λ² and with y = λ^{2N}, which
+in logarithms, with z = log x, are x_i/(x_i − x_j) = 1 + 1/(e^{z_i − z_j} − 1) for j < i and −1/(e^{z_j − z_i} − 1) for
+j > i, and N z for z where y stands for x: so small singular values of deep networks are no closer than others.
+
+Components are cut into blocks of `BLOCK` by their index. Those of one block or of neighbours are summed directly. What
+is further apart is a sum of exponentials, of rates in geometric progression,
 
     1/r ≈ Σ_k w_k e^{−t_k r},   t_k = 2^{k/2} t_0,   w_k = t_k log(2)/2,
 
 the trapezoidal rule for ∫ e^{s − r e^s} ds = 1/r, exact to 1e-11 (Beylkin and Monzón 2005), and an exponential of a
-distance is a product of exponentials of its parts: one sweep over the blocks carries each Σ_j e^{−t_k (c − x_j)} upward
-from edge to edge c, another downward, in the place of the multipoles of Greengard and Rokhlin (1987) and of the tree of
-Dutt, Gu and Rokhlin (1996). Rates below 2^3 t_0 are whole multiples of t_0 with fitted weights, which end the
-progression; those of the next octaves follow from two exponentials of each distance by squaring.
+distance is the product of exponentials of its parts: one sweep over the blocks carries each Σ_j e^{−t_k (c − x_j)}
+upward from edge to edge c, another downward. They stand in the place of the multipoles of Greengard and Rokhlin (1987)
+and of the tree of Dutt, Gu and Rokhlin (1996), which a line can do without. The lowest rates are whole multiples of
+one, with fitted weights that end the progression; those above follow from two exponentials of each distance by
+squaring.
 
-The eight lanes are independent paths. They share the blocks, which follow from the number of components alone, and the
-rates in units of their own, 1/(x_d − x_1); a lane's terms end where e^{−t δ} does not matter, δ the least distance of
-blocks that are not neighbours: a path's sums depend on no other path. Where δ is too small for `MOST_TERMS`, or for
-taming, a lane has the direct sums.
+The eight lanes are independent paths. Blocks follow from the number of components alone, rates from a lane's extent,
+and a lane's terms end where t δ is large, with δ its least distance of blocks that are not neighbours: no path's sums
+depend on another path. A lane whose δ is too small for `MOST_TERMS`, or for taming, has direct sums.
 """
 
 import math
@@ -22,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from dlnmc_kernels.elementary import exp
-from dlnmc_kernels.jit import device, inlined
+from dlnmc_kernels.elementary import exp, log
+from dlnmc_kernels.jit import device, inlined, kernel
 from dlnmc_kernels.lanes import (
     Lane,
     absolute,
@@ -39,21 +43,24 @@ from dlnmc_kernels.lanes import (
 )
 from dlnmc_kernels.outlined import outlined, rows_at
 
-FAST_SIZE = 256  # from this number of components on sums are fast: where the two cost the same
+FAST_SIZE = 256  # components from which on sums are fast; not less, or the scratch arrays would be too short
 BLOCK = 16
 CHUNK = 8  # terms that are carried at once: with their sources they fill the registers
-MOST_TERMS = 120
+MOST_TERMS = 120  # with fewer, clusters of neighbours closer than 2^-50 of the extent would not be worth it
 NEGLIGIBLE = 28.0  # t δ beyond which terms are left out: x e^{−x} log(2)/2 is 7e-12
-OCTAVES = CHUNK // 2  # of rates in a chunk
-LEAST_SPAN = 1e-280  # whose inverse is a normal number
+TINY = 1e-280  # whose inverse is a normal number
+HIGHEST = 40.0  # bound of the exponents of components above their block, which matter as far as NEGLIGIBLE / 2
+CLOSE, CLOSE_LOG = 2.0**-12, 2.0**-15  # distances z, also as part of |z|, in which the rounding of logarithms matters
 
-# What follows are rows in the scratch array behind the four exponentials of each component.
-STATE, WEIGHTS = 0, 8 * BLOCK
-FIELDS = WEIGHTS + MOST_TERMS
-SOURCES = FIELDS + MOST_TERMS
+# The scratch rows: four exponentials of each component, then these.
+STATE = 0  # four of each component of a block, between two chunks
+WEIGHTS = STATE + 8 * BLOCK
+FIELDS = WEIGHTS + MOST_TERMS  # of each term, at the edge of a block
+SOURCES = FIELDS + MOST_TERMS  # in the block before, not yet part of the field
 EDGES = SOURCES + MOST_TERMS
 
-# 1/r = u (c_0 + Σ_n c_n e^{−n u r}), u = 0.75/R, r <= R, to 1.1e-11: c_0, then c_n for n = 1 ... 8 and n = 8 √2^k.
+RECIPROCAL_UNIT = 0.75  # over the extent R: the lowest rate u
+# 1/r = u (c_0 + Σ_n c_n e^{−n u r}) for r <= R, to 1.1e-11: c_0, then c_n for n = 1 ... 8 and n = 8 √2^k.
 # Least squares in r with 50 digits, as the next; beyond the table c_n = n log(2)/2.
 RECIPROCAL = np.array(
     [
@@ -107,33 +114,76 @@ GRADED = np.array(
 
 
 @inlined
-def tamed(gap: Lane, floor: Lane) -> Lane:
-    """1/gap, as if at the distance `floor` for what is closer."""
-    return reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
+def add_row(x: Lane, f: Lane, floor: Lane, i: int, first: int, last: int) -> None:
+    """Add to `f` the tamed 1/(x_i − x_j) of the row i and the columns first ... last − 1, for both."""
+    x_i, f_i = load(x, i), load(f, i)
+    for j in range(first, last):
+        gap = x_i - load(x, j)
+        r = reciprocal(copy_sign(maximum(absolute(gap), floor), gap))
+        f_i = f_i + r
+        store(f, j, load(f, j) - r)
+    store(f, i, f_i)
 
 
 @device
 def triangle(x: Lane, f: Lane, floor: Lane, first: int, last: int) -> None:
-    """Add to `f` the tamed 1/(x_i − x_j) of all pairs within the rows first ... last − 1."""
-    for i in range(first + 1, last):
-        x_i, f_i = load(x, i), load(f, i)
-        for j in range(first, i):
-            r = tamed(x_i - load(x, j), floor)
-            f_i = f_i + r
-            store(f, j, load(f, j) - r)
-        store(f, i, f_i)
+    """Add to `f` what all pairs within the rows first ... last − 1 give each other."""
+    for i in range(first, last):
+        add_row(x, f, floor, i, first, i)
 
 
 @device
 def block(x: Lane, f: Lane, floor: Lane, first_row: int, last_row: int, first_column: int, last_column: int) -> None:
     """The same for all pairs of a row and a column, two ranges that do not meet."""
     for i in range(first_row, last_row):
-        x_i, f_i = load(x, i), load(f, i)
-        for j in range(first_column, last_column):
-            r = tamed(x_i - load(x, j), floor)
-            f_i = f_i + r
-            store(f, j, load(f, j) - r)
-        store(f, i, f_i)
+        add_row(x, f, floor, i, first_column, last_column)
+
+
+@inlined
+def add_two_rows(
+    x: Lane, y: Lane, floor: Lane, entropy: Lane, sum_x: Lane, sum_y: Lane, i: int, first: int, last: int
+) -> None:
+    """Add to the sums the tamed 1/(x_i − x_j) and 1/(y_i − y_j), as `singular_values.pair_sums` has them, j < i."""
+    x_i, y_i, floor_i, entropy_i = load(x, i), load(y, i), load(floor, i), load(entropy, i)
+    sum_x_i, sum_y_i = load(sum_x, i), load(sum_y, i)
+    for j in range(first, last):
+        dx, dy = x_i - load(x, j), y_i - load(y, j)
+        product = dx * dy
+        r = reciprocal(maximum(product, floor_i))
+        e = maximum(floor_i - product, splat(0.0)) * r * entropy_i
+        r_x, r_y = dy * r, dx * r
+        sum_x_i, sum_y_i = sum_x_i + r_x, sum_y_i + (r_y + e)
+        store(sum_x, j, load(sum_x, j) - r_x)
+        store(sum_y, j, load(sum_y, j) - (r_y - e))
+    store(sum_x, i, sum_x_i)
+    store(sum_y, i, sum_y_i)
+
+
+@device
+def two_triangles(
+    x: Lane, y: Lane, floor: Lane, entropy: Lane, sum_x: Lane, sum_y: Lane, first: int, last: int
+) -> None:
+    """Add to both sums what all pairs within the rows first ... last − 1 give each other."""
+    for i in range(first, last):
+        add_two_rows(x, y, floor, entropy, sum_x, sum_y, i, first, i)
+
+
+@device
+def two_blocks(
+    x: Lane,
+    y: Lane,
+    floor: Lane,
+    entropy: Lane,
+    sum_x: Lane,
+    sum_y: Lane,
+    first_row: int,
+    last_row: int,
+    first_column: int,
+    last_column: int,
+) -> None:
+    """The same for all pairs of a row and a column, two ranges of which the columns come first."""
+    for i in range(first_row, last_row):
+        add_two_rows(x, y, floor, entropy, sum_x, sum_y, i, first_column, last_column)
 
 
 @inlined
@@ -143,286 +193,372 @@ def bounds(size: int, b: int) -> tuple[int, int]:
 
 
 @device
-def mark_edges(x: Lane, rows: Lane, edges: int) -> tuple[Lane, Lane]:
-    """Write the edges of the blocks to `rows`; return the least distance δ between blocks that are not neighbours.
+def mark_edges(x: Lane, edges: Lane) -> tuple[Lane, Lane]:
+    """Write the edges between blocks; return δ, the least distance of blocks that are not neighbours, and the extent.
 
-    The lower edge of a block is the smallest component in it and beyond; what is out of order may be above the upper
-    edge, but not by more than 2δ: else δ is returned as −1. Also returns the distance of the last edge from the first.
+    The lower edge of a block is the smallest component in it and beyond. Components that are out of order may lie above
+    the upper edge, but where by more than δ/2 the δ returned is −1.
     """
     size = len(x)
     blocks = size // BLOCK
     highest = load(x, 0)
     for i in range(size):
         highest = maximum(load(x, i), highest)
-    store(rows, edges + blocks, highest)
+    store(edges, blocks, highest)
     lowest = highest
     for b in range(blocks - 1, -1, -1):
         first, last = bounds(size, b)
         for i in range(first, last):
             lowest = minimum(load(x, i), lowest)
-        store(rows, edges + b, lowest)
-    span = highest - lowest
-    gap, excess, highest = span, splat(0.0), lowest
+        store(edges, b, lowest)
+    extent = highest - lowest
+    gap, excess, highest = extent, splat(0.0), lowest
     for b in range(blocks):
-        edge = load(rows, edges + b + 1)
-        if b > 0:
-            gap = minimum(edge - highest, gap) if b < blocks - 1 else gap
+        edge = load(edges, b + 1)
+        if 0 < b < blocks - 1:
+            gap = minimum(edge - highest, gap)
         first, last = bounds(size, b)
         for i in range(first, last):
             highest = maximum(load(x, i), highest)
         excess = maximum(highest - edge, excess)
-    return select(excess <= gap * 2.0, gap, splat(-1.0)), span
+    return select(excess <= gap * 0.5, gap, splat(-1.0)), extent
 
 
 @device
 def rate(whole: int, k: int) -> float:
-    """t_k in units of t_0: 1 ... `whole`, then √2 times the one before."""
-    if k < whole:
-        return k + 1.0
-    return whole * 2.0 ** (0.5 * (k - whole + 1))
+    """t_k in units of the lowest: 1 ... `whole`, then √2 times the one before."""
+    return k + 1.0 if k < whole else whole * 2.0 ** (0.5 * (k - whole + 1))
 
 
 @device
-def choose_terms(table: Any, whole: int, unit: Lane, gap: Lane, valid: Lane, rows: Lane, base: int) -> int:
+def choose_terms(
+    table: Any, whole: int, unit: Lane, scale: Lane, gap: Lane, valid: Lane, rows: Lane, weights: int
+) -> int:
     """Write the weights of the terms to `rows`; return how many there are, whole chunks. Each lane has its own last."""
     terms = 0
-    while terms < MOST_TERMS and (terms < whole or any_of(valid & (gap * unit * rate(whole, terms) < NEGLIGIBLE))):
+    while terms < MOST_TERMS and any_of(valid & (gap * unit * rate(whole, terms) < NEGLIGIBLE)):
         for k in range(terms, terms + CHUNK):
             t = rate(whole, k)
             c = table[k + 1] if k + 1 < len(table) else t * (0.5 * math.log(2.0))
             matters = valid & (gap * unit * t < NEGLIGIBLE)
-            store(rows, base + WEIGHTS + k, select(matters, unit * c, splat(0.0)))
+            store(rows, weights + k, select(matters, scale * c, splat(0.0)))
         terms += CHUNK
     return terms
 
 
 @device
-def set_anchors(x: Lane, unit: Lane, low: float, high: float, rows: Lane, base: int) -> None:
-    """Write e^{−low s}, e^{−high s} for the distances of each component from the two edges of its block."""
+def set_anchors(x: Lane, unit: Lane, low: float, high: float, rows: Lane, edges: int) -> None:
+    """Write e^{−low s} and e^{−high s} of each component, s its distances from the two edges of its block."""
     size = len(x)
     for b in range(size // BLOCK):
         first, last = bounds(size, b)
-        lower, upper = load(rows, base + EDGES + b), load(rows, base + EDGES + b + 1)
+        lower, upper = load(rows, edges + b), load(rows, edges + b + 1)
         for i in range(first, last):
             below, above = (lower - load(x, i)) * unit, (load(x, i) - upper) * unit
             store(rows, 4 * i, exp(below * low))
             store(rows, 4 * i + 1, exp(below * high))
-            store(rows, 4 * i + 2, exp(above * low))
-            store(rows, 4 * i + 3, exp(above * high))
+            store(rows, 4 * i + 2, exp(minimum(above * low, splat(HIGHEST))))
+            store(rows, 4 * i + 3, exp(minimum(above * high, splat(HIGHEST))))
 
 
 @inlined
-def carry(rows: Lane, term: int, e: Lane, sources: Lane) -> None:
-    """Move the field of a term over the next edge: `e` is its exponential of the block's width."""
-    store(rows, term + FIELDS, (load(rows, term + FIELDS) + load(rows, term + SOURCES)) * e)
-    store(rows, term + SOURCES, sources)
+def bounded(e: Lane) -> Lane:
+    """An exponential, or what will not overflow in the next chunk, where the lane has no more terms."""
+    return minimum(e, splat(math.exp(HIGHEST)))
 
 
 @inlined
-def weighted(rows: Lane, term: int, sign: float) -> Lane:
-    """The field of a term, with its weight."""
+def field(rows: Lane, term: int, sign: float) -> Lane:
+    """The field of a term at the edge of the block that is visited, with its weight."""
     return load(rows, term + FIELDS) * load(rows, term + WEIGHTS) * sign
+
+
+@inlined
+def fields(rows: Lane, term: int, sign: float) -> tuple[Lane, Lane, Lane, Lane]:
+    """Those of four terms."""
+    return (
+        field(rows, term, sign),
+        field(rows, term + 1, sign),
+        field(rows, term + 2, sign),
+        field(rows, term + 3, sign),
+    )
+
+
+@inlined
+def carry(rows: Lane, term: int, e: Lane, g: Lane, m: Lane, n: Lane) -> None:
+    """Move the fields of two terms over a block, of which e and g are the exponentials, m and n the sources."""
+    store(rows, term + FIELDS, (load(rows, term + FIELDS) + load(rows, term + SOURCES)) * e)
+    store(rows, term + FIELDS + 1, (load(rows, term + FIELDS + 1) + load(rows, term + SOURCES + 1)) * g)
+    store(rows, term + SOURCES, m)
+    store(rows, term + SOURCES + 1, n)
+
+
+@inlined
+def step(f: Lane, a: Lane, b: Lane, u: Lane, v: Lane, w: Lane, m: Lane) -> tuple[Lane, Lane, Lane, Lane]:
+    """What a term adds to the sum f and its sources m, f + a w and m + b; the next exponentials, a u and b v."""
+    return f + a * w, m + b, a * u, b * v
+
+
+@inlined
+def to_the_ninth(u: Lane) -> Lane:
+    """Return u⁹."""
+    square = u * u
+    fourth = square * square
+    return fourth * fourth * u
 
 
 @device
 def whole_chunk(
-    f: Lane, rows: Lane, first: int, count: int, target: int, source: int, base: int, k: int, sign: float, width: Lane
+    f: Lane, rows: Lane, first: int, last: int, base: int, to: int, k: int, sign: float, width: Lane
 ) -> None:
-    """The terms n = k + 1 ... k + 8 of one block; leaves e^{−(k+8)s} and the other exponential to the next chunk."""
-    term = base + k
-    w0, w1, w2, w3 = (
-        weighted(rows, term, sign),
-        weighted(rows, term + 1, sign),
-        weighted(rows, term + 2, sign),
-        weighted(rows, term + 3, sign),
-    )
-    w4, w5, w6, w7 = (
-        weighted(rows, term + 4, sign),
-        weighted(rows, term + 5, sign),
-        weighted(rows, term + 6, sign),
-        weighted(rows, term + 7, sign),
-    )
-    m0, m1, m2, m3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-    m4, m5, m6, m7 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-    for i in range(count):
-        f_i = load(f, first + i)
-        u, v = load(rows, 4 * (first + i) + target), load(rows, 4 * (first + i) + source)
+    """The terms k + 1 ... k + 8 of one block, target exponentials in the rows `to` and `to` + 1 of 0 ... 3.
+
+    They leave e^{−(k+8)s}, and the other exponential as it is, for the next chunk.
+    """
+    term, source = base + k, 2 - to
+    w0, w1, w2, w3 = fields(rows, term, sign)
+    w4, w5, w6, w7 = fields(rows, term + 4, sign)
+    zero = splat(0.0)
+    m0, m1, m2, m3, m4, m5, m6, m7 = zero, zero, zero, zero, zero, zero, zero, zero
+    for i in range(first, last):
+        at, out = 4 * i, base + STATE + 4 * (i - first)
+        f_i, u, v = load(f, i), load(rows, at + to), load(rows, at + source)
         a, b = u, v
-        if k > 0:
-            a, b = a * a, b * b
-            a, b = a * a, b * b
-            a, b = a * a, b * b
-            a, b = a * u, b * v
-        f_i, m0 = f_i + a * w0, m0 + b
-        a, b = a * u, b * v
-        f_i, m1 = f_i + a * w1, m1 + b
-        a, b = a * u, b * v
-        f_i, m2 = f_i + a * w2, m2 + b
-        a, b = a * u, b * v
-        f_i, m3 = f_i + a * w3, m3 + b
-        a, b = a * u, b * v
-        f_i, m4 = f_i + a * w4, m4 + b
-        a, b = a * u, b * v
-        f_i, m5 = f_i + a * w5, m5 + b
-        a, b = a * u, b * v
-        f_i, m6 = f_i + a * w6, m6 + b
-        a, b = a * u, b * v
-        store(f, first + i, f_i + a * w7)
+        if k > 0:  # the second such chunk
+            a, b = to_the_ninth(u), to_the_ninth(v)
+        f_i, m0, a, b = step(f_i, a, b, u, v, w0, m0)
+        f_i, m1, a, b = step(f_i, a, b, u, v, w1, m1)
+        f_i, m2, a, b = step(f_i, a, b, u, v, w2, m2)
+        f_i, m3, a, b = step(f_i, a, b, u, v, w3, m3)
+        f_i, m4, a, b = step(f_i, a, b, u, v, w4, m4)
+        f_i, m5, a, b = step(f_i, a, b, u, v, w5, m5)
+        f_i, m6, a, b = step(f_i, a, b, u, v, w6, m6)
+        store(rows, out + to, bounded(a))
+        store(rows, out + source, bounded(b))
+        store(rows, out + to + 1, load(rows, at + to + 1))
+        store(rows, out + source + 1, load(rows, at + source + 1))
+        store(f, i, f_i + a * w7)
         m7 = m7 + b
-        store(rows, base + STATE + 4 * i + target, a)
-        store(rows, base + STATE + 4 * i + target + 1, load(rows, 4 * (first + i) + target + 1))
-        store(rows, base + STATE + 4 * i + source, b)
-        store(rows, base + STATE + 4 * i + source + 1, load(rows, 4 * (first + i) + source + 1))
-    ratio = exp(-width)
-    e = exp(width * -(k + 1.0))
-    carry(rows, term, e, m0)
-    e = e * ratio
-    carry(rows, term + 1, e, m1)
-    e = e * ratio
-    carry(rows, term + 2, e, m2)
-    e = e * ratio
-    carry(rows, term + 3, e, m3)
-    e = e * ratio
-    carry(rows, term + 4, e, m4)
-    e = e * ratio
-    carry(rows, term + 5, e, m5)
-    e = e * ratio
-    carry(rows, term + 6, e, m6)
-    e = e * ratio
-    carry(rows, term + 7, e, m7)
+    u = exp(width * -2.0)
+    e, g = exp(width * -(k + 1.0)), exp(width * -(k + 2.0))
+    carry(rows, term, e, g, m0, m1)
+    e, g = e * u, g * u
+    carry(rows, term + 2, e, g, m2, m3)
+    e, g = e * u, g * u
+    carry(rows, term + 4, e, g, m4, m5)
+    carry(rows, term + 6, e * u, g * u, m6, m7)
 
 
 @device
 def geometric_chunk(
-    f: Lane,
-    rows: Lane,
-    first: int,
-    count: int,
-    target: int,
-    source: int,
-    base: int,
-    k: int,
-    sign: float,
-    start: int,
-    width: Lane,
+    f: Lane, rows: Lane, first: int, last: int, base: int, to: int, k: int, sign: float, width: Lane, at: int
 ) -> None:
-    """Eight terms √2, 2, 2√2 ... 16 times the rate before, of one block, whose exponentials begin at row `start`."""
-    term = base + k
-    w0, w1, w2, w3 = (
-        weighted(rows, term, sign),
-        weighted(rows, term + 1, sign),
-        weighted(rows, term + 2, sign),
-        weighted(rows, term + 3, sign),
-    )
-    w4, w5, w6, w7 = (
-        weighted(rows, term + 4, sign),
-        weighted(rows, term + 5, sign),
-        weighted(rows, term + 6, sign),
-        weighted(rows, term + 7, sign),
-    )
-    m0, m1, m2, m3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-    m4, m5, m6, m7 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-    for i in range(count):
-        f_i = load(f, first + i)
-        a, b = load(rows, start + 4 * i + target), load(rows, start + 4 * i + target + 1)
-        c, d = load(rows, start + 4 * i + source), load(rows, start + 4 * i + source + 1)
+    """Eight terms √2, 2, 2√2 ... 16 times the rate before, of one block. Their exponentials begin at row `at`."""
+    term, source = base + k, 2 - to
+    w0, w1, w2, w3 = fields(rows, term, sign)
+    w4, w5, w6, w7 = fields(rows, term + 4, sign)
+    zero = splat(0.0)
+    m0, m1, m2, m3, m4, m5, m6, m7 = zero, zero, zero, zero, zero, zero, zero, zero
+    out = base + STATE
+    for i in range(first, last):
+        f_i = load(f, i)
+        a, b, c, d = load(rows, at + to), load(rows, at + to + 1), load(rows, at + source), load(rows, at + source + 1)
         a, c = a * a, c * c
-        f_i, m0, m1 = f_i + b * w0 + a * w1, m0 + d, m1 + c
-        a, b, c, d = a * a, b * b, c * c, d * d
-        f_i, m2, m3 = f_i + b * w2 + a * w3, m2 + d, m3 + c
-        a, b, c, d = a * a, b * b, c * c, d * d
-        f_i, m4, m5 = f_i + b * w4 + a * w5, m4 + d, m5 + c
-        a, b, c, d = a * a, b * b, c * c, d * d
-        f_i, m6, m7 = f_i + b * w6 + a * w7, m6 + d, m7 + c
-        store(f, first + i, f_i)
-        store(rows, base + STATE + 4 * i + target, a)
-        store(rows, base + STATE + 4 * i + target + 1, b * b)
-        store(rows, base + STATE + 4 * i + source, c)
-        store(rows, base + STATE + 4 * i + source + 1, d * d)
+        f_i, m0, b2, d2 = step(f_i, b, d, b, d, w0, m0)
+        f_i, m1, a, c = step(f_i, a, c, a, c, w1, m1)
+        f_i, m2, b, d = step(f_i, b2, d2, b2, d2, w2, m2)
+        f_i, m3, a, c = step(f_i, a, c, a, c, w3, m3)
+        f_i, m4, b, d = step(f_i, b, d, b, d, w4, m4)
+        f_i, m5, a, c = step(f_i, a, c, a, c, w5, m5)
+        f_i, m6, b, d = step(f_i, b, d, b, d, w6, m6)
+        store(f, i, f_i + a * w7)
+        m7 = m7 + c
+        store(rows, out + to, bounded(a))
+        store(rows, out + to + 1, bounded(b))
+        store(rows, out + source, bounded(c))
+        store(rows, out + source + 1, bounded(d))
+        at, out = at + 4, out + 4
     e, g = exp(width * -math.sqrt(2.0)), exp(width * -2.0)
-    carry(rows, term, e, m0)
-    carry(rows, term + 1, g, m1)
+    carry(rows, term, e, g, m0, m1)
     e, g = e * e, g * g
-    carry(rows, term + 2, e, m2)
-    carry(rows, term + 3, g, m3)
+    carry(rows, term + 2, e, g, m2, m3)
     e, g = e * e, g * g
-    carry(rows, term + 4, e, m4)
-    carry(rows, term + 5, g, m5)
-    e, g = e * e, g * g
-    carry(rows, term + 6, e, m6)
-    carry(rows, term + 7, g, m7)
+    carry(rows, term + 4, e, g, m4, m5)
+    carry(rows, term + 6, e * e, g * g, m6, m7)
 
 
 @device
-def sweep(f: Lane, rows: Lane, unit: Lane, whole: int, first_term: int, last_term: int, upward: bool) -> None:
-    """Carry the terms from block to block, adding to `f` the fields of blocks that are not neighbours."""
+def sweep(
+    f: Lane, rows: Lane, edges: int, unit: Lane, whole: int, first_term: int, last_term: int, direction: int
+) -> None:
+    """Carry the terms from block to block, up or down, adding to `f` the fields of blocks that are not neighbours."""
     size = len(f)
     base, blocks = 4 * size, size // BLOCK
-    target, source, sign = (0, 2, 1.0) if upward else (2, 0, -1.0)
     for k in range(first_term, last_term):
         store(rows, base + FIELDS + k, splat(0.0))
         store(rows, base + SOURCES + k, splat(0.0))
     for n in range(blocks):
-        b = n if upward else blocks - 1 - n
+        b, to = (n, 0) if direction > 0 else (blocks - 1 - n, 2)
         first, last = bounds(size, b)
-        width = (load(rows, base + EDGES + b + 1) - load(rows, base + EDGES + b)) * unit
-        start = 4 * first
+        width = (load(rows, edges + b + 1) - load(rows, edges + b)) * unit
+        at = 4 * first
         for k in range(first_term, last_term, CHUNK):
             if k < whole:
-                whole_chunk(f, rows, first, last - first, target, source, base, k, sign, width)
+                whole_chunk(f, rows, first, last, base, to, k, float(direction), width)
             else:
-                w = width * rate(whole, k - 1)
-                geometric_chunk(f, rows, first, last - first, target, source, base, k, sign, start, w)
-            start = base + STATE
+                unit_width = width * rate(whole, k - 1)
+                geometric_chunk(f, rows, first, last, base, to, k, float(direction), unit_width, at)
+            at = base + STATE
 
 
 @device
-def add_far(table: Any, whole: int, x: Lane, unit: Lane, gap: Lane, valid: Lane, f: Lane, rows: Lane) -> None:
-    """Add to `f` the sums Σ_n c_n e^{−n u r} over distances r to blocks that are not neighbours, below minus above.
+def add_far(
+    table: Any, whole: int, x: Lane, unit: Lane, scale: Lane, gap: Lane, valid: Lane, f: Lane, rows: Lane
+) -> None:
+    """Add to `f` scale Σ_n c_n e^{−n u r}, over distances r to blocks that are not neighbours, below minus above.
 
-    Exponentials are refreshed before the roundings that squaring doubles would matter.
+    Squaring doubles errors of rounding: exponentials are made anew before that would matter.
     """
     base = 4 * len(x)
-    terms = choose_terms(table, whole, unit, gap, valid, rows, base)
+    terms = choose_terms(table, whole, unit, scale, gap, valid, rows, base + WEIGHTS)
     first, last = 0, whole + 3 * CHUNK
     while first < terms:
         low = 1.0 if first == 0 else rate(whole, first - 1)
-        set_anchors(x, unit, low, rate(whole, max(first, whole)), rows, base)
-        sweep(f, rows, unit, whole, first, min(last, terms), True)
-        sweep(f, rows, unit, whole, first, min(last, terms), False)
+        set_anchors(x, unit, low, rate(whole, max(first, whole)), rows, base + EDGES)
+        for direction in (1, -1):
+            sweep(f, rows, base + EDGES, unit, whole, first, min(last, terms), direction)
         first, last = last, last + 4 * CHUNK
 
 
 @device
-def far_counts(size: int, i: int) -> tuple[int, int]:
-    """How many components are in blocks below and above that are not neighbours of that of component i."""
-    blocks = size // BLOCK
-    b = min(i // BLOCK, blocks - 1)
-    return max(b - 1, 0) * BLOCK, size - bounds(size, min(b + 1, blocks - 1))[1]
+def far_below(size: int, i: int) -> int:
+    """How many components are in blocks below that of component i and its neighbour."""
+    return max(min(i // BLOCK, size // BLOCK - 1) - 1, 0) * BLOCK
+
+
+@device
+def far_above(size: int, i: int) -> int:
+    """The same above."""
+    return size - bounds(size, min(i // BLOCK + 1, size // BLOCK - 1))[1]
 
 
 @outlined
 def fast_repulsion(x_at: Any, f_at: Any, scratch: Any, size: int, floor: float, _: float) -> None:
-    """Write Σ_j 1/(x_i − x_j), tamed at the distance `floor`, to `f`. `scratch` has six arrays like `x`."""
+    """Write Σ_j 1/(x_i − x_j) to `f`, tamed at the distance `floor`.
+
+    `x` and `f` have the shape (size, 8), ascending but for neighbours; `scratch` has six arrays like them.
+    """
     x, f, rows = rows_at(x_at, size), rows_at(f_at, size), rows_at(scratch, 6 * size)
-    least = splat(floor)
-    gap, span = mark_edges(x, rows, 4 * size + EDGES)
-    farthest = rate(CHUNK, MOST_TERMS - 1) * 0.75 / NEGLIGIBLE
-    valid = (gap >= floor) & (gap * farthest >= span) & (span >= LEAST_SPAN)
-    unit = reciprocal(maximum(span, splat(LEAST_SPAN))) * 0.75
+    closest = splat(floor)
+    gap, extent = mark_edges(x, rows[4 * size + EDGES :])
+    unit = reciprocal(maximum(extent, splat(TINY))) * RECIPROCAL_UNIT
+    enough = gap * unit * rate(CHUNK, MOST_TERMS - 1) >= NEGLIGIBLE
+    valid = (gap >= floor) & (extent >= TINY) & enough
     for i in range(size):
-        below, above = far_counts(size, i)
-        store(f, i, unit * (RECIPROCAL[0] * (below - above)))
+        store(f, i, unit * (RECIPROCAL[0] * (far_below(size, i) - far_above(size, i))))
     if any_of(valid):
-        add_far(RECIPROCAL, CHUNK, x, unit, gap, valid, f, rows)
+        add_far(RECIPROCAL, CHUNK, x, unit, unit, gap, valid, f, rows)
         for b in range(size // BLOCK):
             first, last = bounds(size, b)
-            triangle(x, f, least, first, last)
-            if b > 0:
-                block(x, f, least, first, last, first - BLOCK, first)
+            triangle(x, f, closest, first, last)
+            block(x, f, closest, first, last, max(first - BLOCK, 0), first)
     if any_of(~valid):
-        for i in range(size):
-            store(rows, i, splat(0.0))
-        triangle(x, rows, least, 0, size)
-        for i in range(size):
-            store(f, i, select(valid, load(f, i), load(rows, i)))
+        direct = rows[:size]
+        clear(direct)
+        triangle(x, direct, closest, 0, size)
+        replace(~valid, direct, f)
+
+
+@outlined
+def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, _: float) -> None:
+    """Write the tamed Σ 1/(x_k − x_l) and Σ 1/(y_k − y_l), as `singular_values.pair_sums`, to `sums`, two arrays.
+
+    `work` begins with the arrays x, y of shape (size, 8), ascending but for neighbours; `scratch` with `floor` and
+    `entropy`, what `pair_sums` tames with, and has seven more. Ratios of y that underflow count as 0.
+    """
+    both, both_sums, more = rows_at(work, 2 * size), rows_at(sums, 2 * size), rows_at(scratch, 9 * size)
+    x, y, sum_x, sum_y = both[:size], both[size:], both_sums[:size], both_sums[size:]
+    floor, entropy, z, rows = more[:size], more[size : 2 * size], more[2 * size : 3 * size], more[3 * size :]
+    top = splat(0.0)
+    for k in range(size):
+        top = maximum(load(x, k), top)
+    inverse = reciprocal(maximum(top, splat(TINY)))
+    for k in range(size):
+        store(z, k, log(maximum(load(x, k) * inverse, splat(TINY))))
+        store(sum_x, k, splat(float(far_below(size, k))))
+        store(sum_y, k, splat(float(far_below(size, k))))
+    gap, _extent = mark_edges(z, rows[4 * size + EDGES :])
+    enough = gap * rate(2 * CHUNK, MOST_TERMS - 1) >= NEGLIGIBLE
+    valid = enough & (gap > 0.0) & far_apart(x, y, z, floor)
+    if any_of(valid):
+        one = splat(1.0)
+        add_far(GRADED, 2 * CHUNK, z, one, one, gap, valid, sum_x, rows)
+        add_far(GRADED, 2 * CHUNK, z, splat(depth), one, gap, valid, sum_y, rows)
+        for k in range(size):
+            in_x = reciprocal(maximum(load(x, k) * inverse, splat(TINY))) * inverse
+            store(sum_x, k, load(sum_x, k) * in_x)
+            store(sum_y, k, load(sum_y, k) * reciprocal(maximum(load(y, k), splat(TINY))))
+        for b in range(size // BLOCK):
+            first, last = bounds(size, b)
+            two_triangles(x, y, floor, entropy, sum_x, sum_y, first, last)
+            two_blocks(x, y, floor, entropy, sum_x, sum_y, first, last, max(first - BLOCK, 0), first)
+    if any_of(~valid):
+        direct_x, direct_y = rows[:size], rows[size : 2 * size]
+        clear(direct_x)
+        clear(direct_y)
+        two_triangles(x, y, floor, entropy, direct_x, direct_y, 0, size)
+        replace(~valid, direct_x, sum_x)
+        replace(~valid, direct_y, sum_y)
+
+
+@device
+def far_apart(x: Lane, y: Lane, z: Lane, floor: Lane) -> Lane:
+    """The mask of lanes where between blocks that are not neighbours nothing is tamed, and no logarithms too close."""
+    size = len(x)
+    apart = splat(0.0) == 0.0
+    highest_x, highest_y = load(x, 0), load(y, 0)
+    for b in range(2, size // BLOCK):
+        for l in range((b - 2) * BLOCK, (b - 1) * BLOCK):
+            highest_x, highest_y = maximum(load(x, l), highest_x), maximum(load(y, l), highest_y)
+        first, last = bounds(size, b)
+        for k in range(first, last):
+            x_k, dy = load(x, k), load(y, k) - highest_y
+            dx = x_k - highest_x
+            least = x_k * (absolute(load(z, k)) * CLOSE_LOG + CLOSE)
+            apart = apart & (dx > least) & (dx * dy >= load(floor, k))
+    return apart
+
+
+@device
+def clear(rows: Lane) -> None:
+    """Set to 0, row by row: the assignment of whole arrays takes seconds to compile."""
+    for i in range(len(rows)):
+        store(rows, i, splat(0.0))
+
+
+@device
+def replace(where: Lane, rows: Lane, out: Lane) -> None:
+    """Write `rows` to `out` in the lanes `where`."""
+    for i in range(len(rows)):
+        store(out, i, select(where, load(rows, i), load(out, i)))
+
+
+@kernel
+def repulsion(x: Lane, floor: float, f: Lane, work: Lane, fast: bool) -> None:
+    """Write Σ_j 1/(x_i − x_j) to `f`, fast or directly, with six arrays of `work`: for tests and measurements."""
+    if fast:
+        fast_repulsion(x, f, work, len(x), floor, 0.0)
+    else:
+        clear(f)
+        triangle(x, f, splat(floor), 0, len(x))
+
+
+@kernel
+def pair_sums(depth: float, work: Lane, fast: bool) -> None:
+    """Write both sums of x and y = x^depth, arrays 0 and 1 of `work`, to 2 and 3; `floor` and `entropy` are 6 and 7."""
+    if fast:
+        fast_pair_sums(work, work[2:], work[6:], work.shape[1], depth, 0.0)
+    else:
+        clear(work[2])
+        clear(work[3])
+        two_triangles(work[0], work[1], work[6], work[7], work[2], work[3], 0, work.shape[1])

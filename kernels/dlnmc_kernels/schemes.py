@@ -27,7 +27,7 @@ from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
 from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, normal_pair, uniform_pair
 
-SCRATCH = 10  # arrays like the state in `work`: a drift uses up to six, a scheme the last two, a network nine
+SCRATCH = 17  # arrays like the state in `work`: a drift uses up to fifteen, a scheme the last two, a network nine
 
 
 class Noise(NamedTuple):

@@ -27,6 +27,8 @@ divided by βN, and is kept: it is the whole interaction at κ = 0.
 import math
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from dlnmc_kernels.dispatch import (
     drift,
     log_density,
@@ -39,6 +41,7 @@ from dlnmc_kernels.dispatch import (
     value,
 )
 from dlnmc_kernels.elementary import exp, log, power
+from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
@@ -125,6 +128,15 @@ def pair_sums(depth: float, epsilon: float, x: Lane, y: Lane, sum_x: Lane, sum_y
 
 
 @device
+def set_taming(depth: float, epsilon: float, x: Lane, y: Lane, floor: Lane, entropy: Lane) -> None:
+    """Write what `pair_sums` tames the pairs of each component with."""
+    for k in range(len(x)):
+        x_k, y_k = load(x, k), load(y, k)
+        store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
+        store(entropy, k, entropic_share(depth, epsilon, x_k) * reciprocal(maximum(y_k, splat(TINY))))
+
+
+@device
 def pair_sums_deep(x: Lane, log_y: Lane, floor: Lane, entropy: Lane, sum_x: Lane, sum_y: Lane) -> None:
     """Tamed r_x, and y_k r_y in the place of r_y, from the rows x and log y: ratios of y do not underflow.
 
@@ -199,11 +211,17 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
         store(sum_e, k, sum_e_k)
 
 
+@register_jitable
+def sums_are_fast(size: int, depth: float, kappa: float) -> bool:
+    """Whether the drift of λ or σ has its sums from `fast_pair_sums`."""
+    return size >= FAST_SIZE and depth <= DEEP and kappa >= COLD
+
+
 @device
 def lambda_drift(
     depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
 ) -> None:
-    """The drift of λ at the rows `lam` >= 0 into `f`; uses five rows of `work`."""
+    """The drift of λ at the rows `lam` >= 0 into `f`; uses all arrays of `work` but the sixth and the last two."""
     if kappa < COLD:
         cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
         return
@@ -223,6 +241,9 @@ def lambda_drift(
             store(y, k, sigma_k * sigma_k)
     if deep:
         pair_sums_deep(x, y, f, entropy, sum_x, sum_y)
+    elif sums_are_fast(size, depth, kappa):
+        set_taming(depth, epsilon, x, y, work[6], work[7])
+        fast_pair_sums(work, work[2:], work[6:], size, depth, 0.0)
     else:
         pair_sums(depth, epsilon, x, y, sum_x, sum_y)
     for k in range(size):
