@@ -1,5 +1,6 @@
 """Speed of the kernels: normals, path steps and pair interactions per second, the best of several short runs."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +12,14 @@ from dlnmc.chunks import Chunk, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
 from dlnmc.defaults import completed, default_dt
 from dlnmc.engine import noise_key
+from dlnmc.errors import InvalidValue
+from dlnmc.exact_sampling import exact
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels import driver
-from dlnmc_kernels.lanes import WIDTH
+from dlnmc_kernels import driver, fast_sums
+from dlnmc_kernels.lanes import WIDTH, aligned_rows
 from dlnmc_kernels.philox import DYNAMICS
+from dlnmc_kernels.schemes import SCRATCH
 
 SIZES = (8, 32, 64, 128)
 DEPTHS = (2, 8)
@@ -107,6 +111,45 @@ def _call(model: Model, state: str, scheme: str, steps: int, first_block: int) -
     call, _, _ = prepared_call(Member(run), Chunk(0, first_block, BLOCKS))
     plan = schedule(run)
     return lambda: call(plan.first_step, plan.last_step)
+
+
+def fast_drift_rates(size: int) -> dict[str, float]:
+    """CPU seconds for one evaluation of sums over pairs for a block of eight paths, the least of calls that alternate.
+
+    Components are independent draws of equilibria: of Dyson at β = size, of the Deep Linear Network at depth 2, κ = ½.
+
+    Returns
+    -------
+    dict
+        `dyson_fast`, `dyson_direct`: of Σ 1/(x_i − x_j); `dln_fast`, `dln_direct`: of those of λ² and λ⁴ together.
+
+    Raises
+    ------
+    InvalidValue
+        If the size is below that from which sums are fast.
+    """
+    if size < fast_sums.FAST_SIZE:
+        raise InvalidValue(f"size = {size!r}: sums are fast from {fast_sums.FAST_SIZE} on")
+    x = exact(DysonBrownianMotion(size=size, beta=float(size)), paths=WIDTH)["eigenvalues"].values
+    sigma = exact(DeepLinearNetwork(width=size, depth=2.0, beta=float(size), kappa=0.5), paths=WIDTH)[
+        "singular_values"
+    ].values
+    x, squares = (np.ascontiguousarray(np.sort(values, axis=1).T) for values in (x, sigma))
+    f, work = aligned_rows(size), aligned_rows(SCRATCH * size).reshape(SCRATCH, size, WIDTH)
+    work[0], work[1], work[6] = squares, squares**2, fast_sums.TINY
+    calls: dict[str, Callable[[], Any]] = {
+        "dyson_fast": lambda: fast_sums.repulsion(x, fast_sums.TINY, f, work[8:], True),
+        "dyson_direct": lambda: fast_sums.repulsion(x, fast_sums.TINY, f, work[8:], False),
+        "dln_fast": lambda: fast_sums.pair_sums(2.0, work, True),
+        "dln_direct": lambda: fast_sums.pair_sums(2.0, work, False),
+    }
+    seconds = dict.fromkeys(calls, math.inf)
+    for _ in range(1 + 2 * REPETITIONS):  # the first compiles
+        for name, call in calls.items():
+            began = time.thread_time()
+            call()
+            seconds[name] = min(seconds[name], time.thread_time() - began)
+    return seconds
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -21,9 +21,11 @@ from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc_kernels.fast_sums import FAST_SIZE
 from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
 from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
+from dlnmc_kernels.singular_values import sums_are_fast
 
 Floats = NDArray[np.float64]
 
@@ -186,9 +188,22 @@ def provenance(model: Model, seed: int, circumstances: Circumstances, title: str
 
 def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any) -> dict[str, Any]:
     """Attributes of the root of a run: also its scheme, its step, and what is the scheme's own."""
-    scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates} | _determinant(run)
+    scheme = {"scheme": run.scheme, "dt": run.dt, "coordinates_evolved": run.coordinates}
+    scheme |= _determinant(run) | _pair_sums(run)
     own = {name: value for name in ("leaps", "tolerance") if (value := getattr(run, name, None)) is not None}
     return provenance(run.model, run.seed, circumstances, title, config) | scheme | own
+
+
+def _pair_sums(run: Run) -> dict[str, Any]:
+    """How the drift sums over pairs of components, and from how many of them on it does otherwise."""
+    model = run.model
+    if run.coordinates not in ("lambda", "sigma", "log", "eigenvalues"):
+        return {}
+    if isinstance(model, DeepLinearNetwork):
+        fast = sums_are_fast(model.size, model.depth, model.kappa)
+    else:
+        fast = model.size >= FAST_SIZE
+    return {"pair_sums": "exponentials" if fast else "direct", "pair_sums_crossover": FAST_SIZE}
 
 
 def _determinant(run: Run) -> dict[str, str]:

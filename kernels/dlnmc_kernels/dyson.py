@@ -18,6 +18,7 @@ from dlnmc_kernels.dispatch import (
     too_close,
     value,
 )
+from dlnmc_kernels.fast_sums import FAST_SIZE, fast_repulsion
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, absolute, load, maximum, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
@@ -44,7 +45,11 @@ def smallest_gap(beta: float, dt: float) -> float:
 @drift.register(Dyson)
 def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     repulsion = 2.0 / model.beta
-    gap_sums(x, splat(max(smallest_gap(model.beta, dt), TINY)), f)
+    floor = max(smallest_gap(model.beta, dt), TINY)
+    if len(x) >= FAST_SIZE:
+        fast_repulsion(x, f, work, len(x), floor, 0.0)
+    else:
+        gap_sums(x, splat(floor), f)
     for i in range(len(x)):
         store(f, i, load(f, i) * repulsion - slope(model.energy, load(x, i)))
 

@@ -120,6 +120,12 @@ class TwoSums(NamedTuple):
     sum_y: Lane
 
 
+@inlined
+def entropic_share(depth: float) -> float:
+    """What entropy adds to y_k/(y_k − y_l) for two equal components, (N−1)/(2N)."""
+    return 0.5 * (depth - 1.0) / depth
+
+
 @device
 def two_gap_sums(at: TwoSums) -> None:
     """Write the sums over all pairs of rows."""

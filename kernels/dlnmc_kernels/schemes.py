@@ -27,7 +27,7 @@ from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
 from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, fill_normals, normal_pair, uniform_pair
 
-SCRATCH = 10  # arrays like the state in `work`: a scheme uses the last two, a drift the others, a network nine
+SCRATCH = 17  # arrays like the state in `work`: a scheme uses the last two, a drift the others, a network nine
 
 
 class Noise(NamedTuple):

@@ -27,6 +27,8 @@ divided by βN, and is kept: it is the whole interaction at κ = 0.
 import math
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from dlnmc_kernels.dispatch import (
     drift,
     log_density,
@@ -39,10 +41,11 @@ from dlnmc_kernels.dispatch import (
     value,
 )
 from dlnmc_kernels.elementary import exp, log, power
+from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
-from dlnmc_kernels.pair_sums import TwoSums, two_gap_sums
+from dlnmc_kernels.pair_sums import TwoSums, entropic_share, two_gap_sums
 
 TAMING = 0.4
 COLD = 1e-5  # below this κ gaps are so small that differences of powers would be all rounding
@@ -175,18 +178,25 @@ def sign_of(x: Lane) -> Lane:
     return copy_sign(splat(1.0), x)
 
 
+@register_jitable
+def sums_are_fast(size: int, depth: float, kappa: float) -> bool:
+    """Whether the drift of λ or σ has its sums from `fast_pair_sums`."""
+    return size >= FAST_SIZE and depth <= DEEP and kappa >= COLD
+
+
 @device
 def lambda_drift(
     depth: float, beta: float, kappa: float, energy: Any, dt: float, lam: Lane, f: Lane, work: Lane
 ) -> None:
-    """The drift of λ, odd in each of its rows, into `f`; uses seven rows of `work`, but for the sixth."""
+    """The drift of λ, odd in each of its rows, into `f`; uses all arrays of `work` but the sixth and the last two."""
     if kappa < COLD:
         cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
         return
-    x, y, floor, sum_x, sum_y, entropy, jacobian = work[0], work[1], f, work[2], work[3], work[4], work[6]
-    deep = depth > DEEP
+    x, y, sum_x, sum_y, entropy, jacobian = work[0], work[1], work[2], work[3], work[4], work[6]
+    deep, fast = depth > DEEP, sums_are_fast(len(lam), depth, kappa)
+    floor = work[7] if fast else f
     epsilon = smallest_gap(depth, beta, kappa, dt)
-    share = 0.5 * (depth - 1.0) / depth  # of y_k r_y, for two equal components; it fades within ε of 0
+    share = entropic_share(depth)  # it fades within ε of 0
     fading = share / max(epsilon * epsilon, TINY)
     for k in range(len(lam)):
         lam_k = absolute(load(lam, k))
@@ -205,6 +215,8 @@ def lambda_drift(
             store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
     if deep:
         pair_sums_deep(x, y, floor, entropy, sum_x, sum_y)
+    elif fast:
+        fast_pair_sums(work, work[2:], work[7:], len(lam), depth, fading)
     else:
         two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
     for k in range(len(lam)):
