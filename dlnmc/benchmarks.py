@@ -17,6 +17,7 @@ from dlnmc.exact_sampling import exact
 from dlnmc.executors import thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 from dlnmc_kernels import driver, fast_sums
+from dlnmc_kernels.dyson import TINY
 from dlnmc_kernels.lanes import WIDTH, aligned_rows
 from dlnmc_kernels.philox import DYNAMICS
 from dlnmc_kernels.schemes import SCRATCH
@@ -136,12 +137,12 @@ def fast_drift_rates(size: int) -> dict[str, float]:
     ].values
     x, squares = (np.ascontiguousarray(np.sort(values, axis=1).T) for values in (x, sigma))
     f, work = aligned_rows(size), aligned_rows(SCRATCH * size).reshape(SCRATCH, size, WIDTH)
-    work[0], work[1], work[6] = squares, squares**2, fast_sums.TINY
+    work[0], work[1], work[7] = squares, squares**2, TINY
     calls: dict[str, Callable[[], Any]] = {
-        "dyson_fast": lambda: fast_sums.repulsion(x, fast_sums.TINY, f, work[8:], True),
-        "dyson_direct": lambda: fast_sums.repulsion(x, fast_sums.TINY, f, work[8:], False),
-        "dln_fast": lambda: fast_sums.pair_sums(2.0, work, True),
-        "dln_direct": lambda: fast_sums.pair_sums(2.0, work, False),
+        "dyson_fast": lambda: fast_sums.repulsion(x, TINY, f, work[8:], True),
+        "dyson_direct": lambda: fast_sums.repulsion(x, TINY, f, work[8:], False),
+        "dln_fast": lambda: fast_sums.pair_sums(2.0, 1.0, work, True),
+        "dln_direct": lambda: fast_sums.pair_sums(2.0, 1.0, work, False),
     }
     seconds = dict.fromkeys(calls, math.inf)
     for _ in range(1 + 2 * REPETITIONS):  # the first compiles
