@@ -183,7 +183,7 @@ def draw(record):
         return None
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.0, 4.8), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for ax, (kind, title) in zip(axes, MODELS.items(), strict=True):
         of_kind = [row for row in rows if row["model"] == kind and "failed" not in row]
@@ -199,13 +199,13 @@ def draw(record):
     best = record.get("reference", {}).get("figures", {}).get("best_pairs_per_second", {})
     if best:
         sizes, rates = zip(*sorted((int(size), rate) for size, rate in best.items()), strict=True)
-        axes[0].plot(sizes, rates, label="C++ by hand, pair sum alone, one core", color="#555555", linestyle=":")
+        axes[0].plot(sizes, rates, label="C++ by hand, pairs alone, one core", color="#555555", linestyle=":")
     facts = record["peers"]["machine"]
     axes[0].set_ylabel("pair interactions in a second")
     figure.suptitle(
         f"Whole Euler–Maruyama steps of {peers.PATHS:,} paths, {facts['threads']} cores, {facts['processor']}"
     )
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

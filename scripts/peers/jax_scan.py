@@ -2,8 +2,11 @@
 
 Of the layouts that were tried (`vmap` over paths of a matrix of gaps, the same with paths last, gaps by rolling, each
 pair once by rolling, a scan over rows) the last is the fastest at all sizes, from 1.1 to 4 times; with two devices
-instead of one, whose loops XLA leaves on one core, it also uses both cores. "rbg" makes normals no faster here.
+instead of one, whose loops XLA leaves on one core, it also uses both cores. Paths go in groups that stay in cache, 1.8
+times as fast at size 128 for the Deep Linear Network. "rbg" makes normals no faster here.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +18,7 @@ from peers import REACH
 
 LABEL = "JAX, scan"
 MODELS = ("dyson", "dln")
+NUMBERS = 65536  # of a state, in one group: what stays in the second-level cache
 PATHS_LAST = PartitionSpec(None, "cores")
 jax.config.update("jax_enable_x64", True)
 
@@ -50,8 +54,13 @@ def on_all_cores(carry, threads):
     """carry(x, key, …), compiled to run on a device for each core, each with its own paths and its own key."""
     mesh = jax.make_mesh((threads,), ("cores",))
 
-    def on_one(x, key, *more):
-        return carry(x, random.fold_in(key, lax.axis_index("cores")), *more)
+    def on_one(x, key, noise, steps):
+        size, paths = x.shape
+        groups = math.gcd(paths, max(1, x.size // NUMBERS))
+        keys = random.split(random.fold_in(key, lax.axis_index("cores")), groups)
+        grouped = x.reshape(size, groups, -1).swapaxes(0, 1)
+        done = lax.map(lambda group: carry(*group, noise, steps), (grouped, keys))
+        return done.swapaxes(0, 1).reshape(size, paths)
 
     def on_all(x, key, noise, steps):
         shards = jax.shard_map(
