@@ -31,7 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 WORK_PER_CHUNK = 1.5e9  # in pair interactions: about a second
 CHUNKS_PER_RUN = 32  # at least, if they are not too small
 SMALLEST_WORK = 2e7
-SAMPLES_PER_CHUNK = 2**23  # float64 values
+SAMPLES_PER_CHUNK = 2**20  # float64 values: those of a few chunks for each thread are kept beside the whole
 BATCHES = 64  # at most, for error bars of histograms
 MOST_STEPS = 2**47  # half of what the noise's counter can tell apart; a continued run begins after another's
 CALL_SECONDS = 0.15  # of one kernel call: progress and Ctrl-C wait for it
@@ -95,7 +95,7 @@ def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
 
 
 def bytes_of(run: Run) -> float:
-    """The memory that the arrays of a finished run take, twice: the arrays of chunks and those of the whole."""
+    """The memory that the arrays of a finished run take, twice: what is made of them may be copied."""
     plan = schedule(run)
     kept = int(np.sum(plan.draws >= 0)) * _kept_by_draw(run)
     by_path = kept + 3 * (SUMS + len(run.observables)) + TALLY
@@ -269,13 +269,23 @@ def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray
     return out
 
 
-def join_chunks(run: Run, chunks: Sequence[Chunk], results: Sequence[Arrays]) -> Arrays:
-    """The arrays of a whole member from those of its chunks, given in path order."""
-    each = blocks_per_batch(run)
-    counts = np.zeros((-(-blocks_of(run) // each), *results[0]["counts"].shape[1:]), np.int64)
-    for chunk, result in zip(chunks, results, strict=True):
-        first = chunk.first_block // each
-        counts[first : first + len(result["counts"])] += result["counts"]
-    by_path = [name for name in results[0] if name != "counts"]
-    joined: Arrays = {name: np.concatenate([result[name] for result in results]) for name in by_path}
-    return joined | {"counts": counts}
+class Collected:
+    """The arrays of a whole member, made from those of its chunks as they come, in any order: none is kept twice."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.arrays: Arrays = {}
+
+    def add(self, chunk: Chunk, result: Arrays) -> None:
+        """Take in the result of a chunk."""
+        run, each = self._run, blocks_per_batch(self._run)
+        rows = {"counts": -(-blocks_of(run) // each)}  # the others have one for each path
+        for name, part in result.items():
+            if name not in self.arrays:
+                self.arrays[name] = np.zeros((rows.get(name, run.paths), *part.shape[1:]), part.dtype)
+            first = chunk.first_block // each if name in rows else chunk.first_block * WIDTH
+            place = self.arrays[name][first : first + len(part)]
+            if name in rows:
+                place += part
+            else:
+                place[...] = part

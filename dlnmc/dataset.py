@@ -93,7 +93,7 @@ def states(model: Model, values: np.ndarray, *dims: str) -> xr.Dataset:
         values = values[..., ::-1]
     coords = {"path": np.arange(len(values)), component: np.arange(1, model.size + 1)}
     attrs = {"long_name": long_name, "units": MODEL_UNITS}
-    return xr.Dataset({name: (("path", *dims, component), np.ascontiguousarray(values), attrs)}, coords=coords)
+    return xr.Dataset({name: (("path", *dims, component), values, attrs)}, coords=coords)
 
 
 def clock_units(model: Model) -> str:
@@ -273,9 +273,12 @@ def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
 
 
 def _without_failed(values: np.ndarray, tally: np.ndarray) -> np.ndarray:
-    """The values by path, with NaN for paths that became non-finite."""
-    failed = (tally[:, STATUS] >= 0).reshape(-1, *[1] * (values.ndim - 1))
-    return np.where(failed, np.nan, values)
+    """The values by path, with NaN for paths that became non-finite; a copy only if there are any."""
+    failed = tally[:, STATUS] >= 0
+    if failed.any():
+        values = values.copy()
+        values[failed] = np.nan
+    return values
 
 
 class Scalar(NamedTuple):

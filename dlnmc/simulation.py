@@ -14,9 +14,9 @@ from dlnmc import dataset
 from dlnmc.chunks import (
     Arrays,
     Chunk,
+    Collected,
     Member,
     bytes_of,
-    join_chunks,
     plan_chunks,
     run_chunk,
     work_of_block,
@@ -345,58 +345,62 @@ def execute(
     refuse_more_than_memory(needed, members[0].run.paths, "take fewer paths or draws, or keep_samples = false")
     chunks = plan_chunks(members)
     store = None if parts is None else ChunkStore(parts, members, fresh)
-    results: dict[Chunk, Arrays] = {}
+    whole = [Collected(member.run) for member in members]
+    tallies: dict[Chunk, NDArray[np.float64]] = {}
+
+    def collect(chunk: Chunk, arrays: Arrays) -> None:
+        whole[chunk.member].add(chunk, arrays)
+        tallies[chunk] = arrays["tally"]
+
     if store is not None:
-        results = {chunk: arrays for chunk in chunks if (arrays := store.load(chunk)) is not None}
+        for chunk in chunks:
+            if (kept := store.load(chunk)) is not None:
+                collect(chunk, kept)
     work = [work_of_block(member.run) for member in members]
     costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
     with Progress(sum(costs.values()), progress, "sampling") as bar:
-        bar.advance(sum(costs[chunk] for chunk in results))
+        bar.advance(sum(costs[chunk] for chunk in tallies))
 
         def finished(chunk: Chunk, arrays: Arrays) -> None:
             if store is not None:
                 store.save(chunk, arrays)
-            results[chunk] = arrays
+            collect(chunk, arrays)
             if np.any(arrays["tally"][:, STATUS] >= 0):
-                _refuse_failed_paths(members, results)
+                _refuse_failed_paths(members, tallies)
 
         try:
             run_in_threads(
-                [chunk for chunk in chunks if chunk not in results],
+                [chunk for chunk in chunks if chunk not in tallies],
                 lambda chunk, stopped: run_chunk(members[chunk.member], chunk, stopped, bar.advance),
                 count,
                 finished,
                 bar.show,
             )
-            _refuse_failed_paths(members, results)
+            _refuse_failed_paths(members, tallies)
         except KeyboardInterrupt:
-            kept = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
-            raise Interrupted(f"interrupted: {len(results)} of {len(chunks)} chunks were done; {kept}") from None
+            where = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
+            raise Interrupted(f"interrupted: {len(tallies)} of {len(chunks)} chunks were done; {where}") from None
         except PathsFailed:
             if store is not None:
                 store.remove()  # the same run would fail in the same way
             raise
-    joined = []
-    for index, member in enumerate(members):
-        own = [chunk for chunk in chunks if chunk.member == index]
-        joined.append(join_chunks(member.run, own, [results[chunk] for chunk in own]))
-    return joined
+    return [collected.arrays for collected in whole]
 
 
-def _refuse_failed_paths(members: Sequence[Member], results: Mapping[Chunk, Arrays]) -> None:
+def _refuse_failed_paths(members: Sequence[Member], tallies: Mapping[Chunk, NDArray[np.float64]]) -> None:
     """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
     for index, member in enumerate(members):
-        run, own = member.run, {chunk: arrays for chunk, arrays in results.items() if chunk.member == index}
+        run, own = member.run, {chunk: tally for chunk, tally in tallies.items() if chunk.member == index}
         failed = [
-            (chunk.first_block * WIDTH + int(row), int(own[chunk]["tally"][row, STATUS]))
+            (chunk.first_block * WIDTH + int(row), int(own[chunk][row, STATUS]))
             for chunk in sorted(own)
-            for row in np.flatnonzero(own[chunk]["tally"][:, STATUS] >= 0)
+            for row in np.flatnonzero(own[chunk][:, STATUS] >= 0)
         ]
         if len(failed) > run.failed_fraction * run.paths:
             advice = "a smaller dt, or a start nearer to equilibrium"
             if run.scheme == "gradient_flow":  # whose steps adapt
                 advice = "another tolerance, or another start"
-            done, (path, step) = sum(len(arrays["tally"]) for arrays in own.values()), failed[0]
+            done, (path, step) = sum(map(len, own.values())), failed[0]
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
                 f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "

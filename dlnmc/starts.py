@@ -4,6 +4,7 @@ A start returns levels, ascending, of the paths of some blocks: shape (path, com
 logarithms of singular values: at large depth singular values themselves underflow.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -93,6 +94,7 @@ def _random(run: Run, first_block: int, blocks: int) -> Floats:
     return levels
 
 
+@functools.lru_cache(maxsize=16)  # it is the same for all chunks, and takes a second at width 1024
 def _law_of_the_smallest(model: DeepLinearNetwork) -> tuple[Floats, Floats]:
     """The law of log σ_d at equilibrium given all others at their quantiles: probabilities and levels, ascending."""
     N, c = model.depth, 0.5 / model.kappa
@@ -101,17 +103,21 @@ def _law_of_the_smallest(model: DeepLinearNetwork) -> tuple[Floats, Floats]:
     top = others[0] if model.size > 1 else math.log(unit * FAR_OUT)
     below = np.geomspace(NEAREST, FARTHEST * min(N, MOST_DEPTH), 4096)
     level = top - below
-    pairs = others[:, None] - level
-    log_density = c * np.log(-np.expm1(-2.0 * pairs)).sum(axis=0) - 2.0 * c * model.beta * model.potential(
-        np.exp(level)
-    )
-    if math.isfinite(N):  # that of λ, times λ for that of log λ
-        log_density += (1.0 - c) * np.log(-np.expm1(-2.0 / N * pairs)).sum(axis=0) + level / N
-    else:
-        log_density += (1.0 - c) * np.log(pairs).sum(axis=0)
+    parts = [_repulsion(N, c, others, part) for part in np.array_split(level, 64)]  # all at once would be d × 4096
+    log_density = np.concatenate(parts) - 2.0 * c * model.beta * model.potential(np.exp(level))
+    if math.isfinite(N):
+        log_density += level / N  # the density of log λ is λ times that of λ
     density = np.exp(log_density - log_density.max())
     mass = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(below)))
     return 1.0 - mass[::-1] / mass[-1], level[::-1]
+
+
+def _repulsion(N: float, c: float, others: Floats, level: Floats) -> Floats:
+    """The logarithm of what the other levels make of the density of λ at each of these; at N = ∞ of that of log σ."""
+    pairs = others[:, None] - level
+    steep = c * np.log(-np.expm1(-2.0 * pairs)).sum(axis=0)
+    flat = np.log(-np.expm1(-2.0 / N * pairs) if math.isfinite(N) else pairs).sum(axis=0)
+    return np.asarray(steep + (1.0 - c) * flat)
 
 
 def _law(run: Run, first_block: int, blocks: int) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import dlnmc
 from dlnmc import chunks
-from dlnmc.chunks import BATCHES, Chunk, blocks_of, blocks_per_batch, join_chunks, plan_chunks, run_chunk, schedule
+from dlnmc.chunks import BATCHES, Chunk, Collected, blocks_of, blocks_per_batch, plan_chunks, run_chunk, schedule
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc_kernels.ordering import ALIVE, STATUS
 
@@ -215,8 +215,10 @@ def test_no_constant_that_is_tuned_changes_a_bit(member_and_reference, name, val
 def test_the_order_in_which_chunks_are_computed_changes_no_bit(member_and_reference, same_bits):
     member, reference = member_and_reference
     plan = [Chunk(0, first, min(2, 11 - first)) for first in range(0, 11, 2)]
-    results = {chunk: run_chunk(member, chunk, lambda: False, lambda work: None) for chunk in reversed(plan)}
-    same_bits(join_chunks(member.run, plan, [results[chunk] for chunk in plan]), reference)
+    collected = Collected(member.run)
+    for chunk in reversed(plan):
+        collected.add(chunk, run_chunk(member, chunk, lambda: False, lambda work: None))
+    same_bits(collected.arrays, reference)
 
 
 @pytest.mark.parametrize("paths", [1, 7, 8, 9, 84])
