@@ -87,3 +87,11 @@ def test_one_thread_alone_and_the_default(monkeypatch):
     assert [row["threads"] for row in benchmarks.measure()["kernels"]] == sorted({1, thread_count(None)})
     with pytest.raises(InvalidValue, match="threads = 0"):
         benchmarks.measure(0)
+
+
+def test_fast_sums_are_measured_beside_direct_ones():
+    seconds = benchmarks.fast_drift_rates(300)
+    assert list(seconds) == ["dyson_fast", "dyson_direct", "dln_fast", "dln_direct"]
+    assert all(0.0 < value < 1.0 for value in seconds.values())
+    with pytest.raises(InvalidValue, match=r"size = 255: sums are fast from 256 on"):
+        benchmarks.fast_drift_rates(255)

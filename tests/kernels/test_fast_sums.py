@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_tools import kernel_drift
+from kernel_tools import kernel_drift, sized
 
 from dlnmc_kernels import fast_sums
 from dlnmc_kernels.dyson import Dyson
@@ -135,7 +135,7 @@ def test_coinciding_components_are_tamed_and_nothing_is_nan():
     x = in_lanes([np.zeros(SIZE), np.ones(SIZE), *np.sort(np.random.default_rng(1).integers(0, 3, (6, SIZE)))]).astype(
         float
     )
-    for floor in (NO_FLOOR, 1e-3):
+    for floor in sized((NO_FLOOR, 1e-3), (1e-3,)):
         got = repulsion(x, floor=floor)
         assert np.isfinite(got).all()
         assert np.array_equal(got, repulsion(x, fast=False, floor=floor))
@@ -146,7 +146,8 @@ def test_a_lane_does_not_depend_on_the_others():
     for other in (LANES[1], np.full_like(LANES[1], np.nan), np.full_like(LANES[1], np.inf)):
         mixed = LANES[0].copy()
         mixed[:, 1::2] = other[:, 1::2]
-        assert np.array_equal(repulsion(mixed)[:, ::2], got[:, ::2])
+        with np.errstate(all="ignore"):
+            assert np.array_equal(repulsion(mixed)[:, ::2], got[:, ::2])
 
 
 def test_powers_of_two_change_nothing_but_the_scale():
@@ -188,7 +189,7 @@ def levels(depth, seed=1):
     return in_lanes(lam) ** 2
 
 
-@pytest.mark.parametrize("depth", [1.0, 2.0, 3.5, 8.0, 24.0])
+@pytest.mark.parametrize("depth", sized([1.0, 2.0, 3.5, 8.0, 24.0], [2.0]))
 def test_both_sums_are_those_of_all_pairs(depth):
     x = levels(depth)
     y = x**depth
@@ -202,7 +203,7 @@ def test_both_sums_are_those_of_all_pairs(depth):
     assert error(pair_sums(x, y, 1.01 * depth)[1], terms) > 1e3 * BOUND  # a wrong exponent
 
 
-@pytest.mark.parametrize("floor", [1e-7, 1e-4, 0.1])
+@pytest.mark.parametrize("floor", sized([1e-7, 1e-4, 0.1], [1e-4]))
 def test_both_sums_are_tamed_like_direct_ones(floor):
     x = levels(2.0)
     fast, direct = pair_sums(x, x**2, 2.0, floor), pair_sums(x, x**2, 2.0, floor, fast=False)
@@ -215,8 +216,9 @@ def test_a_lane_of_both_sums_does_not_depend_on_the_others():
     x = levels(2.0)
     mixed = x.copy()
     mixed[:, 1::2] = np.array([0.0, 1.0, np.nan, np.inf])
-    for got, expected in zip(pair_sums(mixed, mixed**2, 2.0), pair_sums(x, x**2, 2.0), strict=True):
-        assert np.array_equal(got[:, ::2], expected[:, ::2])
+    with np.errstate(all="ignore"):
+        for got, expected in zip(pair_sums(mixed, mixed**2, 2.0), pair_sums(x, x**2, 2.0), strict=True):
+            assert np.array_equal(got[:, ::2], expected[:, ::2])
 
 
 # --- where they are used --------------------------------------------------------------------------------------------
