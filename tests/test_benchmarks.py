@@ -301,3 +301,11 @@ def test_a_record_becomes_tables_and_a_picture(monkeypatch, tmp_path):
     assert speeds_page.PICTURE.stat().st_size > 10_000
     page.write_text(text.replace("8×", "9×"))
     assert speeds_page.stale() == ["page.md: run scripts/bench --page"]
+
+
+def test_fast_sums_are_measured_beside_direct_ones():
+    seconds = benchmarks.fast_drift_rates(300)
+    assert list(seconds) == ["dyson_fast", "dyson_direct", "dln_fast", "dln_direct"]
+    assert all(0.0 < value < 1.0 for value in seconds.values())
+    with pytest.raises(InvalidValue, match=r"size = 255: sums are fast from 256 on"):
+        benchmarks.fast_drift_rates(255)

@@ -10,6 +10,7 @@ import xarray as xr
 import dlnmc
 from dlnmc import dataset, laws
 from dlnmc.config import Equilibrium, Simulation
+from dlnmc_kernels.fast_sums import FAST_SIZE
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 SHORT = {"paths": 21, "dt": 0.01, "burn_in": 0.05, "duration": 0.08, "draws": 4, "observations": 4, "threads": 1}
@@ -402,3 +403,21 @@ def test_the_last_state_ascends_and_knows_its_step(tree, network_paths, refused)
     assert np.array_equal(values, network_paths.singular_values[:, -1, ::-1])
     assert step == 11
     refused(lambda: dataset.last_state(xr.Dataset(), NETWORK), "start", "keep_samples")
+
+
+def test_files_say_how_pairs_are_summed():
+    size = FAST_SIZE
+    short = {"paths": 3, "dt": 1e-4, "times": [2e-4], "threads": 1}
+    dyson = dlnmc.simulate(dlnmc.DysonBrownianMotion(size=size, beta=float(size)), start="law", **short)
+    more = dlnmc.simulate(dlnmc.DysonBrownianMotion(size=size, beta=float(size)), start="law", **short | {"paths": 8})
+    assert dyson.attrs["pair_sums"] == "exponentials"
+    assert dyson.attrs["pair_sums_crossover"] == FAST_SIZE
+    assert dyson.eigenvalues.equals(more.eigenvalues.isel(path=slice(3)))  # whatever is in the other lanes
+    for model, said in (
+        (dlnmc.DysonBrownianMotion(size=size - 1, beta=4.0), "direct"),
+        (dlnmc.DeepLinearNetwork(width=size, depth=2.0, beta=4.0), "exponentials"),
+        (dlnmc.DeepLinearNetwork(width=size, depth=25.0, beta=4.0), "direct"),
+    ):
+        assert dlnmc.simulate(model, **short).attrs["pair_sums"] == said
+    whole = dlnmc.simulate(dlnmc.DeepLinearNetwork(width=2, depth=2.0, beta=4.0), state="matrix", **short)
+    assert "pair_sums" not in whole.attrs

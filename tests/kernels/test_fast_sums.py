@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_tools import kernel_drift
+from kernel_tools import kernel_drift, sized
 
 from dlnmc_kernels import fast_sums
 from dlnmc_kernels.dyson import Dyson
@@ -11,12 +11,13 @@ from dlnmc_kernels.fast_sums import BLOCK, CHUNK, FAST_SIZE, GRADED, RECIPROCAL,
 from dlnmc_kernels.jit import JIT_DISABLED, device
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.outlined import OUTLINED, outlined
+from dlnmc_kernels.pair_sums import TINY
 from dlnmc_kernels.schemes import SCRATCH
 from dlnmc_kernels.singular_values import Lambda, Sigma
 
 SIZE = FAST_SIZE + 2 * BLOCK + 5  # the last block is longer
 BOUND = 1e-10  # of the error, over the sum of the terms' absolute values
-NO_FLOOR = 1e-290
+NO_FLOOR = 1e-70
 
 
 def families(size, seed=1):
@@ -41,12 +42,12 @@ def families(size, seed=1):
         "pairs": np.sort(pairs),
         "geometric": np.exp(np.linspace(-25.0, 0.0, size)),
         "heavy tails": np.sort(rng.standard_cauchy(size)),
-        "large": 1e200 * uniform,
-        "small": 1e-200 * uniform,
+        "large": 1e60 * uniform,
+        "small": 1e-55 * uniform,
         "far from 0": 1e4 + uniform,
-        "out of order": uniform + rng.uniform(-1.0, 1.0, size) / size,
+        "wide": 1e3 * uniform,
         "one cluster": 1.0 + 1e-13 * even,
-        "two points": np.repeat([0.0, 1.0], [size // 2, size - size // 2]) + 1e-300 * np.arange(size),
+        "two points": np.repeat([0.0, 1.0], [size // 2, size - size // 2]) + 1e-60 * np.arange(size),
     }
 
 
@@ -81,8 +82,8 @@ def error(got, terms):
 def pair_sums(x, y, depth, floor=NO_FLOOR, fast=True):
     """The sums of x and of y; `floor` is the least product of differences, over y."""
     work = np.full((SCRATCH, *x.shape), np.nan)
-    work[0], work[1], work[6], work[7] = x, y, np.maximum(floor * y, NO_FLOOR), 0.25 / np.maximum(y, 1e-290)
-    fast_sums.pair_sums(depth, work, fast)
+    work[0], work[1], work[7] = x, y, np.maximum(floor * y, TINY)
+    fast_sums.pair_sums(depth, 1e9, work, fast)
     return work[2], work[3]
 
 
@@ -135,7 +136,7 @@ def test_coinciding_components_are_tamed_and_nothing_is_nan():
     x = in_lanes([np.zeros(SIZE), np.ones(SIZE), *np.sort(np.random.default_rng(1).integers(0, 3, (6, SIZE)))]).astype(
         float
     )
-    for floor in (NO_FLOOR, 1e-3):
+    for floor in sized((NO_FLOOR, 1e-3), (1e-3,)):
         got = repulsion(x, floor=floor)
         assert np.isfinite(got).all()
         assert np.array_equal(got, repulsion(x, fast=False, floor=floor))
@@ -146,7 +147,8 @@ def test_a_lane_does_not_depend_on_the_others():
     for other in (LANES[1], np.full_like(LANES[1], np.nan), np.full_like(LANES[1], np.inf)):
         mixed = LANES[0].copy()
         mixed[:, 1::2] = other[:, 1::2]
-        assert np.array_equal(repulsion(mixed)[:, ::2], got[:, ::2])
+        with np.errstate(all="ignore"):
+            assert np.array_equal(repulsion(mixed)[:, ::2], got[:, ::2])
 
 
 def test_powers_of_two_change_nothing_but_the_scale():
@@ -188,7 +190,7 @@ def levels(depth, seed=1):
     return in_lanes(lam) ** 2
 
 
-@pytest.mark.parametrize("depth", [1.0, 2.0, 3.5, 8.0, 24.0])
+@pytest.mark.parametrize("depth", sized([1.0, 2.0, 3.5, 8.0, 24.0], [2.0]))
 def test_both_sums_are_those_of_all_pairs(depth):
     x = levels(depth)
     y = x**depth
@@ -202,7 +204,7 @@ def test_both_sums_are_those_of_all_pairs(depth):
     assert error(pair_sums(x, y, 1.01 * depth)[1], terms) > 1e3 * BOUND  # a wrong exponent
 
 
-@pytest.mark.parametrize("floor", [1e-7, 1e-4, 0.1])
+@pytest.mark.parametrize("floor", sized([1e-7, 1e-4, 0.1], [1e-4]))
 def test_both_sums_are_tamed_like_direct_ones(floor):
     x = levels(2.0)
     fast, direct = pair_sums(x, x**2, 2.0, floor), pair_sums(x, x**2, 2.0, floor, fast=False)
@@ -215,8 +217,9 @@ def test_a_lane_of_both_sums_does_not_depend_on_the_others():
     x = levels(2.0)
     mixed = x.copy()
     mixed[:, 1::2] = np.array([0.0, 1.0, np.nan, np.inf])
-    for got, expected in zip(pair_sums(mixed, mixed**2, 2.0), pair_sums(x, x**2, 2.0), strict=True):
-        assert np.array_equal(got[:, ::2], expected[:, ::2])
+    with np.errstate(all="ignore"):
+        for got, expected in zip(pair_sums(mixed, mixed**2, 2.0), pair_sums(x, x**2, 2.0), strict=True):
+            assert np.array_equal(got[:, ::2], expected[:, ::2])
 
 
 # --- where they are used --------------------------------------------------------------------------------------------
