@@ -23,9 +23,10 @@ from dlnmc.errors import RunFailed
 from dlnmc.executors import thread_count
 from dlnmc.functions import reason
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc_kernels.outlined import OUTLINED
 from dlnmc_kernels.philox import EXACT
 
-Task = Run | Model  # a tiny run, or a model of which there are exact draws
+Task = Run | Model | str  # a tiny run, a model of which there are exact draws, or the name of an outlined function
 
 SMALL: tuple[Model, ...] = (  # at depth 1 all coordinates have an equilibrium
     DeepLinearNetwork(width=2, depth=1.0, beta=2.0),
@@ -64,13 +65,15 @@ def jobs() -> list[list[Task]]:
         return state_row(run).coordinates
 
     listed: list[list[Task]] = [list(own) for _, own in itertools.groupby(sorted(runs(), key=of), key=of)]
-    return sorted([*listed, list(draws())], key=len, reverse=True)
+    return sorted([*listed, [*draws(), *OUTLINED]], key=len, reverse=True)
 
 
 def compile_task(task: Task) -> None:
     """Compile what a task needs, or load it from the cache."""
     if isinstance(task, Run):
         run_chunk(Member(completed(task)), Chunk(0, 0, 1), lambda: False, lambda work: None)
+    elif isinstance(task, str):
+        OUTLINED[task]()
     else:
         blocks(task, None, 0, EXACT, 0, 1)
 

@@ -17,6 +17,8 @@ import llvmlite
 import llvmlite.binding
 import numba
 import numba.extending
+from numba.core import sigutils
+from numba.core.ccallback import CFunc
 
 from dlnmc_kernels.cache import KernelCache
 from dlnmc_kernels.parts import Part, PartCompiler
@@ -129,6 +131,15 @@ def compiled(function: F) -> F:
 def pointer(function: Callable[..., Any], signature: Any) -> Any:
     """Compile a function to be handed to kernels by its address: kernels that call it are compiled and kept once."""
     return numba.cfunc(signature, **FLAGS)(function)
+
+
+def kept_pointer(function: Callable[..., Any], signature: Any) -> Any:
+    """The same, kept in the cache directory."""
+    arguments, result = sigutils.normalize_signature(signature)
+    code: Any = CFunc(function, (arguments, result), {}, FLAGS)
+    code._cache = KernelCache(function, cache_directory())
+    code.compile()
+    return code
 
 
 def kernel(function: F) -> F:

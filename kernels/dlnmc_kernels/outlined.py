@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -20,7 +19,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 from numba.np.numpy_support import carray
 
-from dlnmc_kernels.jit import FLAGS, JIT_DISABLED, cache_directory, config
+from dlnmc_kernels.jit import JIT_DISABLED, kept_pointer
 from dlnmc_kernels.lanes import WIDTH, Lane
 
 OUTLINED: dict[str, Callable[[], None]] = {}  # by name: compiles the function, or loads it
@@ -49,12 +48,7 @@ def outlined(function: Callable[..., None]) -> Any:
     alive: list[Any] = []  # compiled code, as long as the process
 
     def load() -> Any:
-        previous = config.CACHE_DIR
-        config.CACHE_DIR = str(cache_directory())
-        try:
-            alive.append(numba.cfunc(_SIGNATURE, cache=True, **FLAGS)(function))
-        finally:
-            config.CACHE_DIR = previous
+        alive.append(kept_pointer(function, _SIGNATURE))
         cell.value = alive[-1].address
         return _PROTOTYPE(cell.value)
 
