@@ -79,7 +79,7 @@ def error(got, terms):
     return np.max(np.abs(got - terms.sum(axis=1)) / np.abs(terms).sum(axis=1))
 
 
-def pair_sums(x, y, depth, floor=NO_FLOOR, fast=True):
+def pair_sums(x, y, depth, floor=0.0, fast=True):
     """The sums of x and of y; `floor` is the least product of differences, over y."""
     work = np.full((SCRATCH, *x.shape), np.nan)
     work[0], work[1], work[7] = x, y, np.maximum(floor * y, TINY)
