@@ -5,7 +5,7 @@ lane: then a pair may be tamed only if it is as close as the nearest pair of its
 own numbers alone, to the last bit: where one path is tamed, another is computed as if none were.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, reciprocal, select, splat, store
@@ -21,6 +21,15 @@ def two_reciprocals(p: Lane, q: Lane) -> tuple[Lane, Lane]:
     """(1/p, 1/q) by one division."""
     r = reciprocal(p * q)
     return q * r, p * r
+
+
+@inlined
+def add_to_four_rows(f: Lane, k: int, a: Lane, b: Lane, c: Lane, d: Lane, e: Lane, g: Lane) -> None:
+    """Add what the pairs (1, 0), (3, 2), (2, 0), (3, 1), (3, 0), (2, 1) of four rows give both."""
+    store(f, k, load(f, k) - (a + c + e))
+    store(f, k + 1, load(f, k + 1) + (a - d - g))
+    store(f, k + 2, load(f, k + 2) + (c + g - b))
+    store(f, k + 3, load(f, k + 3) + (b + d + e))
 
 
 # --- one sum: Σ_j 1/(x_i − x_j), where gaps below `floor` count as `floor` ------------------------------------------
@@ -95,10 +104,7 @@ def add_gaps_in_tile(x: Lane, floor: Lane, f: Lane, i: int) -> None:
     in_ab, in_cd = two_reciprocals(a * b, c * d)
     in_eg = reciprocal(e * g)
     a, b, c, d, e, g = b * in_ab, a * in_ab, d * in_cd, c * in_cd, g * in_eg, e * in_eg
-    store(f, i, load(f, i) - (a + c + e))
-    store(f, i + 1, load(f, i + 1) + (a - d - g))
-    store(f, i + 2, load(f, i + 2) + (c + g - b))
-    store(f, i + 3, load(f, i + 3) + (b + d + e))
+    add_to_four_rows(f, i, a, b, c, d, e, g)
 
 
 # --- two sums at once: Σ_l 1/(x_k − x_l) and Σ_l 1/(y_k − y_l) ------------------------------------------------------
@@ -140,7 +146,7 @@ def add_two_gaps_among(at: TwoSums, first: int, last: int) -> None:
     """Add the pairs among the rows [first, last)."""
     head = first + (last - first) % TILE
     for k in range(first + 1, head):
-        add_pairs_of_row(at, k, first, k, True)
+        add_pairs_of_row(at, k, first, k, -1)
     for k in range(head, last, TILE):
         add_two_gaps_of_tile(at, k, first, k)
         add_two_gaps_in_tile(at, k)
@@ -151,18 +157,18 @@ def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, 
     """Add the pairs of the rows [first, last) and the columns [first_column, last_column), all below them."""
     head = first + (last - first) % TILE
     for k in range(first, head):
-        add_pairs_of_row(at, k, first_column, last_column, True)
+        add_pairs_of_row(at, k, first_column, last_column, -1)
     for k in range(head, last, TILE):
         add_two_gaps_of_tile(at, k, first_column, last_column)
 
 
 @inlined
-def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, all_pairs: bool) -> None:
+def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, partner: int) -> None:
     """Add the pairs of row k and the columns [first, last), each with a division of its own.
 
-    If not `all_pairs`, only those which share no division.
+    With a partner >= 0 only those which share no division, for their sake or for that of the partner's pair.
     """
-    floor, least = load(at.floor, k), bound(at, k)
+    floor = load(at.floor, k)
     for l in range(first, last):
         d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
         product, e = d_x * d_y, splat(0.0)
@@ -171,40 +177,13 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, all_pairs: bool
             tamed = maximum(floor - product, splat(0.0)) * r
             entropy = minimum(load(at.x, k) * at.fading, splat(at.share))
             e = tamed * entropy * reciprocal(maximum(load(at.y, k), splat(TINY)))
-        if not all_pairs:
-            r = select(product < least, r, splat(0.0))
+        if partner >= 0:
+            r = select(is_alone(at, k, l) | is_alone(at, partner, l), r, splat(0.0))
         r_x, r_y = d_y * r, d_x * r
         store(at.sum_x, k, load(at.sum_x, k) + r_x)
         store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
         store(at.sum_x, l, load(at.sum_x, l) - r_x)
         store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
-
-
-@inlined
-def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last)."""
-    near = last
-    while near > first and is_near(at, k, near - 1):
-        near -= 1
-    add_shared(at, k, first, near, False)
-    if near < last:
-        add_shared(at, k, near, last, True)
-        for i in range(k, k + TILE):
-            add_pairs_of_row(at, i, near, last, False)
-
-
-@inlined
-def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
-    """Add the six pairs among the four rows from k."""
-    near = False
-    for i in range(k + 1, k + TILE):
-        near = near | any_of(product_of_gaps(at, i, i - 1) < bound(at, i))
-    if near:
-        add_shared_in_tile(at, k, True)
-        for i in range(k + 1, k + TILE):
-            add_pairs_of_row(at, i, k, i, False)
-    else:
-        add_shared_in_tile(at, k, False)
 
 
 @inlined
@@ -214,68 +193,107 @@ def product_of_gaps(at: TwoSums, k: int, l: int) -> Lane:
 
 
 @inlined
-def bound(at: TwoSums, k: int) -> Lane:
-    """Pairs of row k with a smaller product of gaps do not share a division."""
+def least_product(at: TwoSums, k: int) -> Lane:
+    """The product of gaps below which pairs of row k are tamed, or too small to share a division."""
     return maximum(load(at.floor, k), splat(SAFE))
 
 
 @inlined
-def is_near(at: TwoSums, k: int, l: int) -> bool:
-    """Whether column l has, in any lane, a pair with the four rows from k that shares no division."""
-    near = False
-    for i in range(k, k + TILE):
-        near = near | any_of(product_of_gaps(at, i, l) < bound(at, i))
-    return near
+def is_alone(at: TwoSums, k: int, l: int) -> Lane:
+    """The mask of paths in which the pair of rows k > l shares no division."""
+    return product_of_gaps(at, k, l) < least_product(at, k)
 
 
 @inlined
-def gaps(x_k: Lane, y_k: Lane, x_l: Lane, y_l: Lane, bound_k: Lane, near: bool) -> tuple[Lane, Lane]:
-    """The gaps of a pair; if it is `near` and shares no division, gaps that do not count."""
-    d_x, d_y = x_k - x_l, y_k - y_l
+def four(rows: Lane, k: int) -> tuple[Lane, Lane, Lane, Lane]:
+    """The rows from k."""
+    return load(rows, k), load(rows, k + 1), load(rows, k + 2), load(rows, k + 3)
+
+
+@inlined
+def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last).
+
+    With a and a + δ the gaps of two rows, Σ 1/(a + δ) is Σ a/(a(a + δ)), and Σ 1/a is that and δ Σ 1/(a(a + δ)).
+    """
+    near, least = last, least_product(at, k + TILE - 1)  # the largest; the least product is that of row k
+    while near > first and any_of(product_of_gaps(at, k, near - 1) < least):
+        near -= 1
+    x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
+    sums = (zero, zero, zero, zero, zero, zero, zero, zero)
+    for l in range(first, near):
+        sums = add_column(at, k, l, x, y, sums, False)
+    for l in range(near, last):
+        sums = add_column(at, k, l, x, y, sums, True)
+    add_to_two_rows(at.sum_x, k, x[1] - x[0], sums[0], sums[1])
+    add_to_two_rows(at.sum_y, k, y[1] - y[0], sums[2], sums[3])
+    add_to_two_rows(at.sum_x, k + 2, x[3] - x[2], sums[4], sums[5])
+    add_to_two_rows(at.sum_y, k + 2, y[3] - y[2], sums[6], sums[7])
+    if near < last:
+        add_pairs_of_row(at, k, near, last, k + 1)
+        add_pairs_of_row(at, k + 1, near, last, k)
+        add_pairs_of_row(at, k + 2, near, last, k + 3)
+        add_pairs_of_row(at, k + 3, near, last, k + 2)
+
+
+@inlined
+def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: bool) -> Any:
+    """Add the pairs of four rows and column l to its sums; return those of the rows, as they are to be continued.
+
+    Those of two rows with the gaps a and b: Σ a/(ab) and Σ 1/(ab), of x and then of y, then those of the other two.
+    If `near`, pairs that share no division are left out.
+    """
+    x_l, y_l = load(at.x, l), load(at.y, l)
+    a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
+    a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
+    ab_x, ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
+    cd_x, cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
     if near:
-        alone = d_x * d_y < bound_k
+        zero = splat(0.0)
+        alone = is_alone(at, k, l) | is_alone(at, k + 1, l)
+        ab_x, ab_y = select(alone, zero, ab_x), select(alone, zero, ab_y)
+        alone = is_alone(at, k + 2, l) | is_alone(at, k + 3, l)
+        cd_x, cd_y = select(alone, zero, cd_x), select(alone, zero, cd_y)
+    store(at.sum_x, l, load(at.sum_x, l) - (a_x + b_x) * ab_x - (c_x + d_x) * cd_x)
+    store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
+    first = sums[0] + a_x * ab_x, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
+    return (*first, sums[4] + c_x * cd_x, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+
+
+@inlined
+def add_to_two_rows(rows: Lane, k: int, delta: Lane, upper: Lane, products: Lane) -> None:
+    """Add Σ a/(ab) to row k + 1, and Σ b/(ab) with b = a + δ to row k."""
+    store(rows, k, load(rows, k) + (upper + delta * products))
+    store(rows, k + 1, load(rows, k + 1) + upper)
+
+
+@inlined
+def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
+    """Add the six pairs among the four rows from k."""
+    near = any_of(is_alone(at, k + 1, k) | is_alone(at, k + 2, k + 1) | is_alone(at, k + 3, k + 2))
+    if near:
+        add_shared_in_tile(at, k, True)
+        for i in range(k + 1, k + TILE):
+            add_pairs_of_row(at, i, k, i, i)
+    else:
+        add_shared_in_tile(at, k, False)
+
+
+@inlined
+def gaps(at: TwoSums, k: int, l: int, near: bool) -> tuple[Lane, Lane]:
+    """The gaps of a pair; if it is `near` and shares no division, gaps that do not count."""
+    d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
+    if near:
+        alone = is_alone(at, k, l)
         d_x, d_y = select(alone, splat(FAR), d_x), select(alone, splat(FAR), d_y)
     return d_x, d_y
 
 
 @inlined
-def add_shared(at: TwoSums, k: int, first: int, last: int, near: bool) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last) that share divisions: all, if not `near`."""
-    x, y, sum_x, sum_y = at.x, at.y, at.sum_x, at.sum_y
-    x_0, x_1, x_2, x_3 = load(x, k), load(x, k + 1), load(x, k + 2), load(x, k + 3)
-    y_0, y_1, y_2, y_3 = load(y, k), load(y, k + 1), load(y, k + 2), load(y, k + 3)
-    bound_0, bound_1, bound_2, bound_3 = bound(at, k), bound(at, k + 1), bound(at, k + 2), bound(at, k + 3)
-    f_0, f_1, f_2, f_3 = load(sum_x, k), load(sum_x, k + 1), load(sum_x, k + 2), load(sum_x, k + 3)
-    g_0, g_1, g_2, g_3 = load(sum_y, k), load(sum_y, k + 1), load(sum_y, k + 2), load(sum_y, k + 3)
-    for l in range(first, last):
-        x_l, y_l = load(x, l), load(y, l)
-        a_x, a_y = gaps(x_0, y_0, x_l, y_l, bound_0, near)
-        b_x, b_y = gaps(x_1, y_1, x_l, y_l, bound_1, near)
-        c_x, c_y = gaps(x_2, y_2, x_l, y_l, bound_2, near)
-        d_x, d_y = gaps(x_3, y_3, x_l, y_l, bound_3, near)
-        in_ab_x, in_ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
-        in_cd_x, in_cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
-        # 1/a is formed for x and not for y, which keeps adders and multipliers equally busy.
-        a_x, b_x = b_x * in_ab_x, a_x * in_ab_x
-        c_x, d_x = d_x * in_cd_x, c_x * in_cd_x
-        f_0, f_1, f_2, f_3 = f_0 + a_x, f_1 + b_x, f_2 + c_x, f_3 + d_x
-        g_0, g_1 = g_0 + b_y * in_ab_y, g_1 + a_y * in_ab_y
-        g_2, g_3 = g_2 + d_y * in_cd_y, g_3 + c_y * in_cd_y
-        store(sum_x, l, load(sum_x, l) - ((a_x + b_x) + (c_x + d_x)))
-        store(sum_y, l, load(sum_y, l) - (a_y + b_y) * in_ab_y - (c_y + d_y) * in_cd_y)
-    store(sum_x, k, f_0)
-    store(sum_x, k + 1, f_1)
-    store(sum_x, k + 2, f_2)
-    store(sum_x, k + 3, f_3)
-    store(sum_y, k, g_0)
-    store(sum_y, k + 1, g_1)
-    store(sum_y, k + 2, g_2)
-    store(sum_y, k + 3, g_3)
-
-
-@inlined
-def shared_reciprocals(a_x: Lane, a_y: Lane, b_x: Lane, b_y: Lane) -> tuple[Lane, Lane, Lane, Lane]:
-    """The reciprocals of the four gaps of two pairs, by one division."""
+def two_pairs(at: TwoSums, i: int, j: int, k: int, l: int, near: bool) -> tuple[Lane, Lane, Lane, Lane]:
+    """The reciprocals of the gaps of rows i > j and those of rows k > l, in x and y each, by one division."""
+    a_x, a_y = gaps(at, i, j, near)
+    b_x, b_y = gaps(at, k, l, near)
     in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
     return b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
 
@@ -283,24 +301,8 @@ def shared_reciprocals(a_x: Lane, a_y: Lane, b_x: Lane, b_y: Lane) -> tuple[Lane
 @inlined
 def add_shared_in_tile(at: TwoSums, k: int, near: bool) -> None:
     """Add the pairs among the four rows from k that share divisions: all, if not `near`."""
-    x, y, sum_x, sum_y = at.x, at.y, at.sum_x, at.sum_y
-    x_0, x_1, x_2, x_3 = load(x, k), load(x, k + 1), load(x, k + 2), load(x, k + 3)
-    y_0, y_1, y_2, y_3 = load(y, k), load(y, k + 1), load(y, k + 2), load(y, k + 3)
-    bound_1, bound_2, bound_3 = bound(at, k + 1), bound(at, k + 2), bound(at, k + 3)
-    a_x, a_y = gaps(x_1, y_1, x_0, y_0, bound_1, near)
-    b_x, b_y = gaps(x_3, y_3, x_2, y_2, bound_3, near)
-    c_x, c_y = gaps(x_2, y_2, x_0, y_0, bound_2, near)
-    d_x, d_y = gaps(x_3, y_3, x_1, y_1, bound_3, near)
-    e_x, e_y = gaps(x_3, y_3, x_0, y_0, bound_3, near)
-    g_x, g_y = gaps(x_2, y_2, x_1, y_1, bound_2, near)
-    a_x, a_y, b_x, b_y = shared_reciprocals(a_x, a_y, b_x, b_y)
-    c_x, c_y, d_x, d_y = shared_reciprocals(c_x, c_y, d_x, d_y)
-    e_x, e_y, g_x, g_y = shared_reciprocals(e_x, e_y, g_x, g_y)
-    store(sum_x, k, load(sum_x, k) - (a_x + c_x + e_x))
-    store(sum_x, k + 1, load(sum_x, k + 1) + (a_x - d_x - g_x))
-    store(sum_x, k + 2, load(sum_x, k + 2) + (c_x + g_x - b_x))
-    store(sum_x, k + 3, load(sum_x, k + 3) + (b_x + d_x + e_x))
-    store(sum_y, k, load(sum_y, k) - (a_y + c_y + e_y))
-    store(sum_y, k + 1, load(sum_y, k + 1) + (a_y - d_y - g_y))
-    store(sum_y, k + 2, load(sum_y, k + 2) + (c_y + g_y - b_y))
-    store(sum_y, k + 3, load(sum_y, k + 3) + (b_y + d_y + e_y))
+    a_x, a_y, b_x, b_y = two_pairs(at, k + 1, k, k + 3, k + 2, near)
+    c_x, c_y, d_x, d_y = two_pairs(at, k + 2, k, k + 3, k + 1, near)
+    e_x, e_y, g_x, g_y = two_pairs(at, k + 3, k, k + 2, k + 1, near)
+    add_to_four_rows(at.sum_x, k, a_x, b_x, c_x, d_x, e_x, g_x)
+    add_to_four_rows(at.sum_y, k, a_y, b_y, c_y, d_y, e_y, g_y)

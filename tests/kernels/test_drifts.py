@@ -374,34 +374,6 @@ def test_drift_is_odd_in_its_own_sign_and_even_in_the_others_to_the_last_bit(dep
         assert np.array_equal(kernel_drift(model, signs * x, dt), signs * kernel_drift(model, x, dt))
 
 
-@settings(deadline=None, max_examples=sized(60, 15))
-@given(
-    depth=st.sampled_from(DEPTHS),
-    beta=st.floats(0.1, 100.0),
-    kappa=st.floats(0.0, 3.0),
-    order=st.permutations(range(SIZE)),
-)
-def test_drift_without_taming_is_equivariant_under_permutations(depth, beta, kappa, order):
-    lam = separated()
-    tolerance = allowance(lam, depth, beta, kappa, 1.0)
-    for model in every_model(depth, beta, kappa, 1.0):
-        sigma = isinstance(model, Sigma)
-        x = lam**depth if sigma else lam
-        scale = depth * lam ** (depth - 1) * (1.0 + np.abs(np.log(lam)).max()) if sigma else 1.0
-        error = kernel_drift(model, x[order]) - kernel_drift(model, x)[order]
-        assert (np.abs(error) <= 2.0 * (scale * tolerance)[order]).all()
-
-
-@pytest.mark.parametrize("depth", [3.0, 8.0, 20.0, 30.0])
-def test_drift_of_components_far_out_of_order_is_that_of_the_same_in_order(depth):
-    # After a large step one pass of sorting may leave a small component above large ones: y_l/y_k is then huge.
-    x = np.repeat([[0.9], [0.1], [1.0]], WIDTH, axis=1)
-    x[1] = np.geomspace(0.3, 1e-3, WIDTH)
-    model = Lambda(depth, 1.0, 1.0, Quadratic(1.0))
-    in_order = kernel_drift(model, x[[1, 0, 2]], 1e-4)[[1, 0, 2]]
-    assert kernel_drift(model, x, 1e-4) == pytest.approx(in_order, rel=1e-10)
-
-
 @settings(deadline=None, max_examples=20)
 @given(shift=st.floats(-3.0, 3.0))
 def test_drift_of_dyson_is_equivariant_under_reflection_and_shifts(shift):
