@@ -189,8 +189,8 @@ def test_a_function_is_compiled_once_for_all_members(monkeypatch):
     """A sweep of many members would otherwise take many compilations."""
     from dlnmc import functions
 
-    compiled, original = [], functions.device
-    monkeypatch.setattr(functions, "device", lambda function: compiled.append(function) or original(function))
+    compiled, original = [], functions.entry
+    monkeypatch.setattr(functions, "entry", lambda function: compiled.append(function) or original(function))
 
     def own(s):
         return s[0] ** 3

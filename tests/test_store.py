@@ -166,7 +166,7 @@ def test_given_start_values_are_part_of_the_run(tmp_path, member, refused):
     refused(lambda: ChunkStore(tmp_path / "parts", [member(start=start + 1e-9)]), "start")
 
 
-@pytest.mark.parametrize(("name", "key"), [("source_hash", "kernels"), ("cpu_name", "cpu"), ("simd", "simd")])
+@pytest.mark.parametrize(("name", "key"), [("source_hash", "kernels"), ("cpu_name", "cpu"), ("arithmetic", "simd")])
 def test_other_kernels_and_processors_are_refused_by_name(kept, member, refused, monkeypatch, name, key):
     monkeypatch.setattr(store, name, lambda: "other")
     refused(lambda: ChunkStore(kept.directory, [member()]), f"other settings: {key} (")

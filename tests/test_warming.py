@@ -15,6 +15,7 @@ from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES
 from dlnmc.errors import RunFailed
 from dlnmc.models import DysonBrownianMotion
+from dlnmc_kernels.outlined import OUTLINED
 
 WARMUP = [sys.executable, "-m", "dlnmc", "warmup"]
 
@@ -38,7 +39,7 @@ def test_jobs_are_all_tasks_those_of_one_state_together_and_the_largest_first():
     assert all(len(own) == 1 for own in states)
     assert len(set.union(*states)) == len(jobs)
     assert [len(job) for job in jobs] == sorted(map(len, jobs), reverse=True)
-    tasks = [*warming.runs(), *warming.draws()]
+    tasks = [*warming.runs(), *warming.draws(), *OUTLINED]
     assert sorted(map(repr, tasks)) == sorted(repr(task) for job in jobs for task in job)
 
 

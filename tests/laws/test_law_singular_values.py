@@ -140,7 +140,7 @@ def test_great_depth_tends_to_infinite_depth_at_rate_one_over_depth() -> None:
 def test_quantiles_invert_the_cdf_at_any_depth(depth: float, q: list[float]) -> None:
     law = law_at_kappa_one(depth)
     log_sigma = law.log_ppf(sorted(q))
-    assert np.all(np.diff(log_sigma) >= 0.0)
+    assert np.all(np.diff(log_sigma) >= -1e-12)  # rounding, for neighbours that differ by an ulp
     visible = log_sigma > -700.0
     np.testing.assert_allclose(law.cdf(np.exp(log_sigma[visible])), np.sort(q)[visible], rtol=1e-11)
     np.testing.assert_allclose(law.log_ppf(law.cdf(np.exp(log_sigma[visible]))), log_sigma[visible], atol=1e-9)
