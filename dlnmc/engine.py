@@ -191,9 +191,14 @@ def _dormand_prince(run: Run) -> adaptive.DormandPrince:
     return adaptive.DormandPrince(A, B, E5, E3, run.tolerance)
 
 
+def _milstein(run: Run) -> schemes.EulerMaruyama | schemes.Milstein:
+    """Where noise is additive Milstein's correction is 0."""
+    return schemes.EulerMaruyama() if state_row(run).additive_noise else schemes.Milstein()
+
+
 SCHEMES = {
     "euler_maruyama": SchemeRow(lambda run: schemes.EulerMaruyama()),
-    "milstein": SchemeRow(lambda run: schemes.Milstein()),
+    "milstein": SchemeRow(_milstein),
     "leimkuhler_matthews": SchemeRow(lambda run: schemes.LeimkuhlerMatthews(), needs_additive_noise=True, order=1.5),
     "mala": SchemeRow(
         lambda run: schemes.MetropolisAdjusted(1),
