@@ -134,7 +134,8 @@ def power(x: Lane, exponent: float) -> Lane:
         if n & 1:
             result = result * square
         n >>= 1
-        square = square * square
+        if n > 0:
+            square = square * square
     return result
 
 

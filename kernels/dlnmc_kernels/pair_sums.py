@@ -246,18 +246,26 @@ def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: boo
     x_l, y_l = load(at.x, l), load(at.y, l)
     a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
     a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
-    ab_x, ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
-    cd_x, cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
     if near:
-        zero = splat(0.0)
         alone = is_alone(at, k, l) | is_alone(at, k + 1, l)
-        ab_x, ab_y = select(alone, zero, ab_x), select(alone, zero, ab_y)
+        ab_x, ab_y = without(alone, a_x * b_x, a_y * b_y)
         alone = is_alone(at, k + 2, l) | is_alone(at, k + 3, l)
-        cd_x, cd_y = select(alone, zero, cd_x), select(alone, zero, cd_y)
+        cd_x, cd_y = without(alone, c_x * d_x, c_y * d_y)
+    else:
+        ab_x, ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
+        cd_x, cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
     store(at.sum_x, l, load(at.sum_x, l) - (a_x + b_x) * ab_x - (c_x + d_x) * cd_x)
     store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
     first = sums[0] + a_x * ab_x, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
     return (*first, sums[4] + c_x * cd_x, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+
+
+@inlined
+def without(alone: Lane, p: Lane, q: Lane) -> tuple[Lane, Lane]:
+    """The reciprocals of two numbers, 0 in the lanes `alone`."""
+    zero, one = splat(0.0), splat(1.0)
+    in_p, in_q = two_reciprocals(select(alone, one, p), select(alone, one, q))
+    return select(alone, zero, in_p), select(alone, zero, in_q)
 
 
 @inlined
