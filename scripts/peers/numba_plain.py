@@ -1,6 +1,7 @@
 """Numba as a user would write it: scalar loops, each pair once, `prange` over paths, fastmath, NumPy's normals.
 
-Tried beside it: both halves of the pairs, without the store, which is never faster.
+We found nothing faster without types of our own. Tried: both halves of the pairs, without the store, never faster;
+groups of 16 paths with the path last, half as fast at size 128, 1.2 times as fast at size 8.
 """
 
 import numba
@@ -8,7 +9,8 @@ import numpy as np
 
 from peers import REACH
 
-LABEL = "Numba, prange"
+LABEL = "Numba"
+HOW = "prange over paths"
 MODELS = ("dyson", "dln")
 
 
