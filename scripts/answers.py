@@ -99,10 +99,11 @@ def run_by_default(model, scheme):
 def costs(model, run, paths, turns):
     """Of a scheme at its default step: the least of some turns, with all that `equilibrium` does around its kernels."""
     natural, units = defaults.time_unit(model), []
+    timed = math.ceil(TIMED * natural / run.dt - 1e-9) * run.dt / natural  # whole steps
     for _ in range(turns + 1):  # the first may compile
         began = time.process_time()
         sampled(model, run.scheme, paths, run.dt, run.leaps, TIMED, burn_in=0.0, threads=1)
-        units.append((time.process_time() - began) / (paths * TIMED))
+        units.append((time.process_time() - began) / (paths * timed))
     tuning = min(run_by_default(model, run.scheme)[1] for _ in range(turns))
     return Costs(tuning, BLOCK * min(units) * run.burn_in / natural, min(units))
 
@@ -125,16 +126,13 @@ def row(found, known, cost, shared=None):
     figures: dict[str, Any] = {"trace_bias": bias[0], "trace_bias_error": bias[1]}
     figures |= {"ks_bias": float(np.abs(law - known.law)[worst]), "ks_bias_error": float(law_error[worst])}
     squares = {"trace": bias[0] ** 2 - bias[1] ** 2, "ks": (law - known.law) ** 2 - law_error**2}
-    least = max(
-        abs(bias[0]) - 2.0 * bias[1], np.max(np.abs(law - known.law) - 3.0 * law_error)
-    )  # it is surely as large
     for name, each in (("trace", found.trace), ("ks", found.law)):
         variance = each.var(axis=0, ddof=1) * DURATION * cost.unit
         averaging = seconds_to(0.0 if shared is None else np.maximum(squares[name], 0.0), variance)
         figures[f"{name}_seconds"] = None if averaging is None else cost.pilot + cost.burn_in + averaging
-    figures["finer_may_win"] = shared is not None and bool(least > TARGET / math.sqrt(2.0))
-    figures["start_seconds"] = cost.pilot + cost.burn_in
-    return figures
+    surely = max(abs(bias[0]) - 2.0 * bias[1], np.max(np.abs(law - known.law) - 3.0 * law_error))
+    finer = shared is not None and bool(surely > TARGET / math.sqrt(2.0))
+    return figures | {"finer_may_win": finer, "start_seconds": cost.pilot + cost.burn_in}
 
 
 def ladder_rows(model, scheme, factors, paths, known, cost):

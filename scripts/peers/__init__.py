@@ -25,7 +25,7 @@ from dlnmc.defaults import default_dt
 OURS = "ours"
 PACKAGES = ("numpy", "numba", "jax", "diffrax", "torchsde")
 FORMS = ("plain", "fast")
-PEERS = (*(f"{package}_plain" for package in PACKAGES), "numpy_fast", "jax_fast", "diffrax_fast")
+PEERS = tuple(f"{package}_{form}" for package in PACKAGES for form in FORMS if (package, form) != ("torchsde", "fast"))
 PATHS = 4096
 CHECKED = 16  # paths whose drift is compared
 STEPS = 5  # of the run that checks the trace
