@@ -1,7 +1,8 @@
 """Compare speeds on this machine, as tables and, with --save, as data, page and picture.
 
-Without names all sections are measured, in about a quarter of an hour on two idle cores; with --quick in two minutes or
-so, roughly. --page writes tables and picture again from what was saved, --check says whether they are what it makes.
+Without names all sections but the longest are measured, in about a quarter of an hour on two idle cores; with --all
+those too, in another ten minutes; with --quick, roughly, in two minutes or so. --page writes tables and picture again
+from what was saved, --check says whether they are what it makes.
 """
 
 import argparse
@@ -64,6 +65,7 @@ def measure(names, effort):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"some of: {', '.join(speeds.SECTIONS)}")
+    parser.add_argument("--all", action="store_true", help=f"also {' and '.join(speeds.LONG)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, short runs, few pairs")
     parser.add_argument("--json", action="store_true", help="print the record as JSON at the end")
     parser.add_argument("--save", action="store_true", help="keep the record, and write tables and picture")
@@ -76,7 +78,8 @@ def main():
         sys.exit("; ".join(speeds_page.stale()) or 0)
     if options.page:
         return speeds_page.write(speeds_page.kept())
-    record = measure(options.sections or speeds.SECTIONS, speeds.QUICK if options.quick else speeds.Effort())
+    names = [name for name in speeds.SECTIONS if options.all or name not in speeds.LONG]
+    record = measure(options.sections or names, speeds.QUICK if options.quick else speeds.Effort())
     print("\n".join(speeds_page.claims_table(record)))
     if options.json:
         print(json.dumps(record, indent=1))

@@ -3,6 +3,7 @@
 What is compared alternates, and a ratio is the median over its pairs, so that the ups and downs of the machine cancel.
 """
 
+import math
 import os
 import statistics
 import subprocess
@@ -11,14 +12,22 @@ import tempfile
 import time
 from typing import NamedTuple
 
+import numpy as np
+
+import answers
+import dlnmc
 import peers
-from dlnmc import DeepLinearNetwork, DysonBrownianMotion, benchmarks, executors
+from dlnmc import DeepLinearNetwork, DysonBrownianMotion, analysis, benchmarks, defaults, executors, laws
 from peers import numpy_others, processes, reference
 
 SIZES = (8, 32, 128)  # against peers
 REFERENCE_SIZES = (32, 64, 128)
 REPETITIONS = 5  # the reference takes the best of as many
 FAST_SIZES = (1024, 2048, 4096, 8192)
+WIDE = {"width": 1024, "depth": 4.0, "beta": 1024.0}
+WIDE_STEP = 4.0  # times the default, which resolves gaps; the law and the trace do not feel it
+WIDE_RUN = {"burn_in": 4.0, "duration": 2.0, "draws": 8, "paths": 16}  # what is left of the start falls as e^{−3t}
+SIDES = (0.5, 1.5)  # of the law, from which they start
 FIRST_STEP = """
 import dlnmc
 dlnmc.simulate(dlnmc.DysonBrownianMotion(size=8, beta=8.0), paths=8, dt=1e-3, times=[1e-3], threads=1)
@@ -204,6 +213,46 @@ def startup(effort):
     return {"warmup": cold, "first_step": statistics.median(warm), "first_steps": [round(each, 2) for each in warm]}
 
 
+def wide(effort):
+    """The semicircle law at width 1,024, depth 4, by `equilibrium` from starts on both sides of it; all cores.
+
+    Every path starts at the quantiles of the law, times a half or one and a half.
+    """
+    model = DeepLinearNetwork(**WIDE)
+    return {**WIDE_RUN, "threads": executors.thread_count(None), **from_both_sides(model, WIDE_RUN)}
+
+
+def from_both_sides(model, settings):
+    """Rows of both starts, and in standard errors how far apart they are."""
+    quantiles = laws.of(model).ppf((np.arange(model.width) + 0.5) / model.width)[::-1]
+    unit, rows = math.sqrt(model.width / model.beta), []
+    dt = WIDE_STEP * defaults.default_dt(model)
+    for seed, side in enumerate(SIDES):
+        began = time.perf_counter()
+        tree = dlnmc.equilibrium(
+            model, dt=dt, start=side * unit * quantiles, scheme="leimkuhler_matthews", seed=seed, **settings
+        )
+        seconds, found = time.perf_counter() - began, analysis.row(tree)
+        figures = {name: found[name] for name in ("trace_ratio", "trace_error", "ks", "ks_error", "stationary")}
+        rows.append({"start": side, "seconds": seconds, **figures})
+    low, high = rows
+    apart = {
+        f"{name}_apart": abs(low[name] - high[name]) / math.hypot(low[error], high[error])
+        for name, error in (("trace_ratio", "trace_error"), ("ks", "ks_error"))
+    }
+    return {"dt": dt, "seconds": sum(row["seconds"] for row in rows), **apart, "rows": rows}
+
+
+def answer(effort):
+    """CPU seconds of one core until the trace, and the law of all components, are known to 0.001, κ = 1, β = d."""
+    rows = []
+    for size in effort.of(answers.PATHS):
+        for kind, model in answers.models(size):
+            print(f"  {kind}, size {size}", file=sys.stderr, flush=True)
+            rows += answers.answers(kind, model, effort)
+    return {"target": answers.TARGET, "rows": rows}
+
+
 SECTIONS = {
     "kernels": kernels,
     "normals": normals,
@@ -215,4 +264,7 @@ SECTIONS = {
     "peers_one_core": peers_on_one_core,
     "fast": fast,
     "startup": startup,
+    "wide": wide,
+    "answer": answer,
 }
+LONG = ("wide", "answer")  # measured when asked for, or for all

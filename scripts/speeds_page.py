@@ -5,18 +5,24 @@ import math
 import operator
 import pathlib
 
+import answers
 import peers
 import speeds
 
 ROOT = pathlib.Path(__file__).parent.parent
-RECORD = ROOT / "data" / "benchmarks" / "benchmarks.json"
-PICTURE = ROOT / "data" / "benchmarks" / "pair_rates.png"
+FOLDER = ROOT / "data" / "benchmarks"
+RECORD, PICTURE = "benchmarks.json", "pair_rates.png"
+RECORDS = {"answer": "time_to_answer.json"}  # of sections that have one of their own
 PAGES = {ROOT / "docs" / "benchmarks.md": "all", ROOT / "README.md": "short"}
 BEGIN, END = "<!-- speeds: written by scripts/bench -->", "<!-- end speeds -->"
 MODELS = {"dyson": "Dyson", "dln": "DLN, depth 2"}
-COMPILED = ("numba_parallel", "jax_scan", "diffrax_euler")  # the issue compares with the best of these
+COMPILED = ("numba_plain", "jax_plain", "diffrax_plain")  # goals are for the best of these
 OVER_NUMPY = {8: 20.0, 32: 50.0, 128: 60.0}
 OVER_REFERENCE = {32: 0.55, 64: 0.75, 128: 0.85}
+WIDE_FIGURES = {"trace_ratio": "trace", "ks": "KS distance"}
+ANSWERS = {"trace": "trace", "ks": "KS"}
+DEFAULTS = "What `equilibrium` takes by default, and the quickest of all schemes and steps, in seconds:"
+AGREE = 4.0  # standard errors
 AT_LEAST, BELOW = operator.ge, operator.lt
 
 
@@ -68,28 +74,98 @@ def reference_table(figures):
 
 
 def peers_table(figures):
-    """A row for each peer: at each size its pair rate, and how many times faster ours is."""
-    rows, lines = figures["rows"], []
-    for kind, title in MODELS.items():
-        if not (of_kind := [row for row in rows if row["model"] == kind]):
-            continue
-        sizes = sorted({row["size"] for row in of_kind})
-        cells = {(row["peer"], row["size"]): row for row in of_kind}
-        names = {row["peer"]: f"{row['label']} {row['version']}" for row in of_kind}
-        header = [f"{title}: M pairs/s, and ours over it", *(f"size {size}" for size in sizes)]
-        body = [[names[name], *(peer_cell(cells.get((name, size))) for size in sizes)] for name in names]
-        lines += [*table(header, body), ""]
+    """A row for each size and package: pair rates of both of its forms, and how many times faster ours is."""
+    header = ["model", "size", "package", "plain", "M pairs/s", "ours over it", "fast", "M pairs/s", "ours over it"]
+    cells = {(row["model"], row["size"], row["peer"]): row for row in figures["rows"]}
+    body = []
+    for kind, size in dict.fromkeys((kind, size) for kind, size, _ in cells):
+        for package in (peers.OURS, *peers.PACKAGES):
+            forms = [package] if package == peers.OURS else [f"{package}_{form}" for form in peers.FORMS]
+            both = [cells.get((kind, size, name)) for name in forms]
+            if row := both[0] or both[-1]:
+                words = [MODELS[kind], str(size), f"{row['label']} {row['version']}"]
+                body.append([*words, *(cell for row in both for cell in peer_cells(row))])
+    body = [[*row, *[""] * (len(header) - len(row))] for row in body]
     threads = f"{figures['threads']} threads" if figures["threads"] > 1 else "One core"
-    lines.append(f"{threads}, {figures['paths']:,} paths.")
-    lines += [f"Absent: {name}, {reason}." for name, reason in figures["absent"].items()]
-    return lines
+    lines = [*table(header, body), "", f"{threads}, {peers.PATHS:,} paths{fewer_paths(figures['rows'])}."]
+    return lines + [f"Absent: {name}, {reason}." for name, reason in figures["absent"].items()]
 
 
-def peer_cell(row):
+def wide_table(figures):
+    columns = (("start",), ("seconds",), ("trace_ratio", 1.0, 6), ("trace_error",), ("ks",), ("ks_error",))
+    names = ("paths", "dt", "burn_in", "duration", "threads")
+    run = ", ".join(f"{name.replace('_', ' ')} {number(figures[name])}" for name in names)
+    apart = ", ".join(f"{words} {number(figures[f'{name}_apart'])}" for name, words in WIDE_FIGURES.items())
+    last = f"Leimkuhler–Matthews, {run}. Apart, in standard errors: {apart}."
+    return [*ratio_table(*columns)(figures), "", last]
+
+
+def answer_table(figures):
+    """For every scheme both biases at its default step, and its quickest step to both answers; then the defaults."""
+    header = [
+        "model",
+        "size",
+        "scheme",
+        "trace: bias",
+        "KS: bias",
+        "trace: seconds",
+        "at",
+        "KS: seconds",
+        "at",
+    ]
+    body, defaults = [], []
+    for (kind, size), rows in grouped(figures["rows"]).items():
+        for scheme in answers.SCHEMES:
+            own = next(row for row in rows if row["scheme"] == scheme and row["factor"] in (None, 1.0))
+            biases = [f"{own[name]:.1e} ± {own[f'{name}_error']:.0e}" for name in ("trace_bias", "ks_bias")]
+            biases = ["0", "0"] if own["factor"] is None else biases
+            cells = [cell for each in ANSWERS for cell in answer_cells(answers.best(rows, each, scheme), each)]
+            body.append([MODELS[kind], str(size), scheme.replace("_", " "), *biases, *cells])
+        model = dict(answers.models(size))[kind]
+        defaults.append([MODELS[kind], str(size), *default_cells(rows, answers.default(model))])
+    names = [f"{words}: {what}" for words in ANSWERS.values() for what in ("default", "best", "over the best")]
+    return [*table(header, body), "", DEFAULTS, "", *table(["model", "size", "default", *names], defaults)]
+
+
+def grouped(rows):
+    """Rows by model and size, in their order."""
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["model"], row["size"]), []).append(row)
+    return groups
+
+
+def answer_cells(row, answer):
+    """Seconds, and the step in units of the default one."""
+    if row is None:
+        return ["not reached", "–"]
+    return [number(row[f"{answer}_seconds"]), "pilot" if row["factor"] is None else f"{row['factor']:g} dt"]
+
+
+def default_cells(rows, scheme):
+    """The default scheme at its default step against the quickest of all, for both answers."""
+    cells = [scheme.replace("_", " ")]
+    for answer in ANSWERS:
+        own, best = answers.best(rows, answer, scheme, (None, 1.0)), answers.best(rows, answer)
+        ratio = own[f"{answer}_seconds"] / best[f"{answer}_seconds"] if own and best else None
+        step = "" if best is None or best["factor"] is None else f", {best['factor']:g} dt"
+        name = "" if best is None else f" ({best['scheme'].replace('_', ' ')}{step})"
+        cells += [answer_cells(own, answer)[0], answer_cells(best, answer)[0] + name, number(ratio, digits=2)]
+    return cells
+
+
+def peer_cells(row):
+    """How, rate and ratio of one form."""
     if row is None or "failed" in row:
-        return "–" if row is None else row["failed"]
-    rate = f"{row['pairs_per_second'] / 1e6:,.0f}"
-    return f"**{rate}**" if row["peer"] == peers.OURS else f"{rate}; {number(row['ours_over_it'])}×"
+        return ["–", "–", "–"] if row is None else [row["how"], row["failed"], "–"]
+    ratio = "" if row["peer"] == peers.OURS else f"{number(row['ours_over_it'])}×"
+    return [row["how"], f"{row['pairs_per_second'] / 1e6:,.0f}", ratio]
+
+
+def fewer_paths(rows):
+    fewer = [row for row in rows if row.get("paths", peers.PATHS) < peers.PATHS]
+    words = dict.fromkeys(f"{row['paths']:,} for {row['label']}, {row['how']}, at size {row['size']}" for row in fewer)
+    return "".join(f"; {each}" for each in words)
 
 
 TABLES = {
@@ -103,6 +179,8 @@ TABLES = {
     "peers_one_core": peers_table,
     "fast": ratio_table(("model",), ("size", 1.0, 4), ("fast",), ("direct",), ("ratio",)),
     "startup": ratio_table(("warmup",), ("first_step",)),
+    "wide": wide_table,
+    "answer": answer_table,
 }
 
 
@@ -137,14 +215,8 @@ def claims(record):
             best = min(compiled, key=compiled.get)
             what = f"Dyson {size}, all cores, over the best of JAX, diffrax and Numba ({best.partition('_')[0]})"
             yield what, compiled[best], AT_LEAST, 6.0
-        for name, form in (("numpy_broadcast", "broadcasting"), ("numpy_rows", "by rows")):
-            if name in over:
-                yield (
-                    f"Dyson {size}, all cores, over NumPy {form}",
-                    over[name],
-                    AT_LEAST,
-                    OVER_NUMPY[size],
-                )
+        if "numpy_plain" in over:
+            yield f"Dyson {size}, all cores, over NumPy", over["numpy_plain"], AT_LEAST, OVER_NUMPY[size]
     for row in rows("threads"):
         yield f"{row['threads']} threads over as many processes, Dyson {row['size']}", row["ratio"], AT_LEAST, 0.95
     for model in MODELS:
@@ -154,7 +226,13 @@ def claims(record):
         if {1024, 8192} <= set(found):
             growth = found[8192]["fast"] / found[1024]["fast"]
             yield f"{MODELS[model]}: fast sum, cost from size 1024 to 8192", growth, BELOW, 12.0
+    for row in rows("wide"):
+        yield f"width 1,024, depth 4, from {row['start']:g} of the law: KS distance", row["ks"], BELOW, 0.003
+    for name, words in WIDE_FIGURES.items():
+        if f"{name}_apart" in (wide := record.get("wide", {}).get("figures", {})):
+            yield f"width 1,024: {words} from both starts apart, standard errors", wide[f"{name}_apart"], BELOW, AGREE
     for name, key, what, comparison, goal in (
+        ("wide", "seconds", "seconds for both starts at width 1,024", BELOW, 300.0),
         ("normals", "ratio", "normals over NumPy's", AT_LEAST, 5.0),
         ("startup", "warmup", "seconds to compile all kernels", BELOW, 60.0),
         ("startup", "first_step", "seconds to a first step, warm", BELOW, 1.5),
@@ -190,7 +268,8 @@ def draw(record):
         for name in (peers.OURS, *peers.PEERS):
             points = sorted((row["size"], row["pairs_per_second"]) for row in of_kind if row["peer"] == name)
             if points:
-                label = next(row["label"] for row in of_kind if row["peer"] == name)
+                row = next(row for row in of_kind if row["peer"] == name)
+                label = f"{row['label']}, {row['how']}"
                 ax.plot(*zip(*points, strict=True), label=label, **line_style(name))
         ax.set(xscale="log", yscale="log", xlabel="size $d$", title=title)
         sizes = sorted({row["size"] for row in of_kind})
@@ -210,28 +289,33 @@ def draw(record):
 
 
 def line_style(name):
+    """A colour for each package, and dashes for its fast form."""
     from dlnmc.plotting import BLUE, GREEN, GREY, PURPLE, SKY, VERMILION
 
-    colours = dict(zip((peers.OURS, *peers.PEERS), (BLUE, GREY, SKY, GREEN, VERMILION, PURPLE, "#000000"), strict=True))
-    return {"color": colours[name], "marker": "o", "markersize": 4, "linewidth": 2.4 if name == peers.OURS else 1.2}
+    package, _, form = name.partition("_")
+    colours = dict(zip((peers.OURS, *peers.PACKAGES), (BLUE, GREY, SKY, VERMILION, GREEN, PURPLE), strict=True))
+    style = {"linewidth": 2.4 if name == peers.OURS else 1.2, "linestyle": "--" if form == "fast" else "-"}
+    return {"color": colours[package], "marker": "o", "markersize": 4, **style}
 
 
 # ---------------------------------------------------------------- pages
 
 
 def short(record):
-    """What the README has: how many times faster, on all cores."""
+    """What the README has: how many times faster, on all cores; in brackets, than the package's fast form."""
     measured = record.get("peers", {}).get("figures", {}).get("rows", [])
     if not measured:
         return ["No figures are kept yet."]
-    rows = [row for row in measured if row["peer"] != peers.OURS]
-    columns = [(kind, size) for kind in MODELS for size in speeds.SIZES]
-    cells = {(row["peer"], row["model"], row["size"]): row.get("ours_over_it") for row in rows}
-    names = {row["peer"]: row["label"] for row in rows}
+    cells = {(row["peer"], row["model"], row["size"]): row.get("ours_over_it") for row in measured}
+    names = {row["peer"].partition("_")[0]: row["label"] for row in measured if row["peer"] != peers.OURS}
+    columns = list(dict.fromkeys((row["model"], row["size"]) for row in measured))
+
+    def cell(package, column):
+        plain, fast = (cells.get((f"{package}_{form}", *column)) for form in peers.FORMS)
+        return number(plain, digits=2) + (f" ({number(fast, digits=2)})" if fast else "")
+
     header = ["dlnmc is so many times faster than", *(f"{MODELS[kind]}, size {size}" for kind, size in columns)]
-    body = [
-        [label, *(number(cells.get((name, *column)), digits=2) for column in columns)] for name, label in names.items()
-    ]
+    body = [[label, *(cell(package, column) for column in columns)] for package, label in names.items()]
     facts = record["peers"]["machine"]
     where = f"{facts['threads']} cores, {facts['processor']}, {facts['simd']}; kernels `{facts['kernel_hash'][:12]}`."
     return [*table(header, body), "", where]
@@ -271,7 +355,11 @@ def filled(path, record):
 
 
 def kept():
-    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    """The record: all sections, in order."""
+    record = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        record |= json.loads(path.read_text(encoding="utf-8"))
+    return {name: record[name] for name in speeds.SECTIONS if name in record}
 
 
 def stale():
@@ -281,9 +369,13 @@ def stale():
 
 def write(record):
     """Keep the record, and make pages and picture from it."""
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    ordered = {name: rounded(record[name]) for name in speeds.SECTIONS if name in record}
-    RECORD.write_text(json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file in (RECORD, *RECORDS.values()):
+        names = [name for name in speeds.SECTIONS if name in record and RECORDS.get(name, RECORD) == file]
+        own = {name: rounded(record[name]) for name in names}
+        if own:
+            text = json.dumps(own, indent=1, ensure_ascii=False, allow_nan=False)
+            (FOLDER / file).write_text(text + "\n", encoding="utf-8")
     for path in PAGES:
         path.write_text(filled(path, kept()), encoding="utf-8")
     import matplotlib.style
@@ -291,8 +383,8 @@ def write(record):
     from dlnmc.plotting import STYLE
 
     with matplotlib.style.context(["default", STYLE]):
-        if figure := draw(ordered):
-            figure.savefig(PICTURE, dpi=160)
+        if figure := draw(kept()):
+            figure.savefig(FOLDER / PICTURE, dpi=160)
 
 
 def rounded(value):

@@ -1,7 +1,8 @@
-"""What a user would write in the place of dlnmc, with each package as its documentation has it: a file for each.
+"""What a user would write in the place of dlnmc: two files for each package, or one where we found nothing faster.
 
-Every peer takes whole Euler–Maruyama steps of the same model with the same step, in float64, on as many paths. A file
-has a `LABEL`, what it stands for in its docstring, the `MODELS` it can do, and
+`…_plain` is written as the package's documentation would have it, and goals are judged against it; `…_fast` is the
+fastest that we found, shown beside it. All take whole Euler–Maruyama steps of the same model with the same step, in
+float64. A file has a `LABEL`, the package, and `HOW` it is used, the `MODELS` it can do, maybe `most_paths(size)`, and
 
     stepper(problem, threads) -> advance(x, steps, noise) -> states (path, component)
 
@@ -13,7 +14,7 @@ which costs a peer next to nothing and keeps it finite. No noise is kept or comp
 import importlib
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +23,9 @@ from dlnmc import DeepLinearNetwork, DysonBrownianMotion, laws
 from dlnmc.defaults import default_dt
 
 OURS = "ours"
-PEERS = ("numpy_broadcast", "numpy_rows", "numba_parallel", "jax_scan", "diffrax_euler", "torchsde_euler")
+PACKAGES = ("numpy", "numba", "jax", "diffrax", "torchsde")
+FORMS = ("plain", "fast")
+PEERS = tuple(f"{package}_{form}" for package in PACKAGES for form in FORMS if (package, form) != ("torchsde", "fast"))
 PATHS = 4096
 CHECKED = 16  # paths whose drift is compared
 STEPS = 5  # of the run that checks the trace
@@ -120,6 +123,8 @@ class Stopwatch:
 
     def __init__(self, name, problem, threads):
         module = load(name)
+        if hasattr(module, "most_paths"):
+            problem = replace(problem, paths=min(problem.paths, module.most_paths(problem.size)))
         self.problem, self.steps = problem, STEPS
         if hasattr(module, "rate"):
             self.rate = lambda seconds: module.rate(problem, seconds, threads)

@@ -33,6 +33,7 @@ def answers(name, threads, questions):
     package = name.partition("_")[0]
     yield {
         "label": module.LABEL,
+        "how": module.HOW,
         "models": module.MODELS,
         "version": metadata.version(DISTRIBUTIONS.get(name, package)),
     }
@@ -42,7 +43,8 @@ def answers(name, threads, questions):
         try:
             if problem not in watches:
                 watches[problem] = peers.Stopwatch(name, problem, threads)
-            yield {"rate": watches[problem].rate(question["seconds"])}
+            watch = watches[problem]
+            yield {"rate": watch.rate(question["seconds"]), "paths": watch.problem.paths}
         except Exception as error:  # named in the table, whatever it is; the others go on
             yield {"failed": f"{type(error).__name__}: {error}".partition("\n")[0]}
 

@@ -3,6 +3,7 @@
 from dlnmc import benchmarks
 
 LABEL = "kernels of dlnmc"
+HOW = "kernels alone"
 MODELS = ("dyson", "dln")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import dlnmc
 
 LABEL = "dlnmc"
+HOW = "simulate"
 MODELS = ("dyson", "dln")
 
 

@@ -79,12 +79,12 @@ def compare(names, problems, threads, rounds, seconds):
             able = [worker for worker in present if problem.kind in worker.about["models"]]
             print(f"  {problem.kind}, size {problem.size}", file=sys.stderr, flush=True)
             rows += compare_on(able, problem, rounds, seconds)
-    return {"threads": threads, "paths": peers.PATHS, "rows": rows, "absent": absent}
+    return {"threads": threads, "rows": rows, "absent": absent}
 
 
 def compare_on(able, problem, rounds, seconds):
     """The rows of one problem; who fails is asked no more."""
-    rates, failed = {worker.name: [] for worker in able}, {}
+    rates, failed, paths = {worker.name: [] for worker in able}, {}, {}
     for turn in range(rounds + 1):
         for worker in able:
             if worker.name not in failed:
@@ -93,10 +93,11 @@ def compare_on(able, problem, rounds, seconds):
                     failed[worker.name] = answer.get("failed") or answer["absent"]
                 elif turn:  # before the first, all are compiled and warm
                     rates[worker.name].append(answer["rate"])
+                    paths[worker.name] = answer["paths"]
     ours = rates[peers.OURS]
     rows = []
     for worker in able:
-        row = {"peer": worker.name, "label": worker.about["label"], "version": worker.about["version"]}
+        row = {"peer": worker.name, **{key: worker.about[key] for key in ("label", "how", "version")}}
         row |= {"model": problem.kind, "size": problem.size, "dt": problem.dt}
         if worker.name in failed:
             rows.append(row | {"failed": failed[worker.name]})
@@ -106,6 +107,7 @@ def compare_on(able, problem, rounds, seconds):
         rows.append(
             row
             | {
+                "paths": paths[worker.name],
                 "path_steps_per_second": rate,
                 "pairs_per_second": rate * problem.pairs,
                 "ours_over_it": statistics.median(ratios) if ratios else None,

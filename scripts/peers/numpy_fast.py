@@ -10,7 +10,8 @@ import numpy as np
 
 from peers import REACH
 
-LABEL = "NumPy, by rows"
+LABEL = "NumPy"
+HOW = "by rows, in place, threads"
 MODELS = ("dyson", "dln")
 NUMBERS = 65536  # of a state, in one group
 MOST = 2048  # paths in one group

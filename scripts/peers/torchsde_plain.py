@@ -11,7 +11,8 @@ import torchsde
 
 from peers import REACH
 
-LABEL = "torchsde, euler"
+LABEL = "torchsde"
+HOW = "sdeint"
 MODELS = ("dyson",)
 
 
