@@ -33,6 +33,7 @@ SMALL: tuple[Model, ...] = (  # at depth 1 all coordinates have an equilibrium
     DeepLinearNetwork(width=2, depth=math.inf, beta=2.0, kappa=0.1),
     DysonBrownianMotion(size=2, beta=2.0),
 )
+ENDED = "a process that compiles kernels was ended; the same command goes on"
 SHORT: dict[str, Any] = {"paths": 1, "dt": 1e-3, "burn_in": 0.0, "duration": 2e-3}
 
 
@@ -124,8 +125,8 @@ def _received(pipe: Any) -> str | None:
     """What the process at the other end has to say of its next task."""
     try:
         trouble: str | None = pipe.recv()
-    except EOFError:
-        return "a process that compiles kernels was ended; the same command goes on"
+    except (EOFError, ConnectionError):
+        return ENDED
     return trouble
 
 
@@ -133,7 +134,10 @@ def _hand_over(pipe: Any, waiting: Iterator[list[Task]]) -> int:
     """Give the process at the other end its next job, and return how many tasks that is."""
     job = next(waiting, [])
     if job:
-        pipe.send(job)
+        try:
+            pipe.send(job)
+        except ConnectionError:
+            raise RunFailed(ENDED) from None
     return len(job)
 
 

@@ -57,8 +57,18 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
         before = new
     if any_of(crossed):
         store(tally, CROSSINGS, load(tally, CROSSINGS) + sort_together(model, x, (proposal,)))
+        tamed = close_pairs(model, x, dt, keep)
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
     store(tally, TAMED, load(tally, TAMED) + tamed)
+
+
+@device
+def close_pairs(model: Any, x: Lane, dt: float, keep: Lane) -> Lane:
+    """How many neighbours are closer than the distance at which taming sets in, in the paths `keep`."""
+    count = splat(0.0)
+    for i in range(1, len(x)):
+        count = count + select(too_close(model, load(x, i - 1), load(x, i), dt) & keep, splat(1.0), splat(0.0))
+    return count
 
 
 def settle_rows(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:

@@ -12,8 +12,7 @@ from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, reciprocal
 
 TILE = 4
 TINY = 1e-290
-SAFE = 1e-140  # products of two gaps above this may be multiplied with another such product
-FAR = 1e60  # a gap of which the reciprocal does not count, in the place of one that has been counted already
+SAFE, LARGE = 1e-140, 1e140  # products of two gaps between these may be multiplied with another such product
 
 
 @inlined
@@ -201,7 +200,8 @@ def least_product(at: TwoSums, k: int) -> Lane:
 @inlined
 def is_alone(at: TwoSums, k: int, l: int) -> Lane:
     """The mask of paths in which the pair of rows k > l shares no division."""
-    return product_of_gaps(at, k, l) < least_product(at, k)
+    product = product_of_gaps(at, k, l)
+    return (product < least_product(at, k)) | (product > LARGE)
 
 
 @inlined
@@ -219,6 +219,8 @@ def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int) -> None:
     near, least = last, least_product(at, k + TILE - 1)  # the largest; the least product is that of row k
     while near > first and any_of(product_of_gaps(at, k, near - 1) < least):
         near -= 1
+    if near > first and any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE):
+        near = first
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
@@ -278,7 +280,8 @@ def add_to_two_rows(rows: Lane, k: int, delta: Lane, upper: Lane, products: Lane
 @inlined
 def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
     """Add the six pairs among the four rows from k."""
-    near = any_of(is_alone(at, k + 1, k) | is_alone(at, k + 2, k + 1) | is_alone(at, k + 3, k + 2))
+    close = is_alone(at, k + 1, k) | is_alone(at, k + 2, k + 1) | is_alone(at, k + 3, k + 2)
+    near = any_of(close | is_alone(at, k + 3, k))
     if near:
         add_shared_in_tile(at, k, True)
         for i in range(k + 1, k + TILE):
@@ -288,22 +291,31 @@ def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
 
 
 @inlined
-def gaps(at: TwoSums, k: int, l: int, near: bool) -> tuple[Lane, Lane]:
-    """The gaps of a pair; if it is `near` and shares no division, gaps that do not count."""
-    d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
-    if near:
-        alone = is_alone(at, k, l)
-        d_x, d_y = select(alone, splat(FAR), d_x), select(alone, splat(FAR), d_y)
-    return d_x, d_y
-
-
-@inlined
 def two_pairs(at: TwoSums, i: int, j: int, k: int, l: int, near: bool) -> tuple[Lane, Lane, Lane, Lane]:
-    """The reciprocals of the gaps of rows i > j and those of rows k > l, in x and y each, by one division."""
-    a_x, a_y = gaps(at, i, j, near)
-    b_x, b_y = gaps(at, k, l, near)
+    """The reciprocals of the gaps of rows i > j and those of rows k > l, in x and y each, by one division.
+
+    If `near`, 0 for pairs that share none.
+    """
+    a_x, a_y = load(at.x, i) - load(at.x, j), load(at.y, i) - load(at.y, j)
+    b_x, b_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
+    if not near:
+        in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
+        return b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
+    a_alone, b_alone, zero, one = is_alone(at, i, j), is_alone(at, k, l), splat(0.0), splat(1.0)
+    a_x, a_y, b_x, b_y = (
+        select(a_alone, one, a_x),
+        select(a_alone, one, a_y),
+        select(b_alone, one, b_x),
+        select(b_alone, one, b_y),
+    )
     in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
-    return b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
+    a_x, a_y, b_x, b_y = b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
+    return (
+        select(a_alone, zero, a_x),
+        select(a_alone, zero, a_y),
+        select(b_alone, zero, b_x),
+        select(b_alone, zero, b_y),
+    )
 
 
 @inlined

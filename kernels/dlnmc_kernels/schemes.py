@@ -24,10 +24,10 @@ from dlnmc_kernels.dispatch import (
 from dlnmc_kernels.elementary import log
 from dlnmc_kernels.jit import device
 from dlnmc_kernels.lanes import Lane, load, reciprocal, select, splat, store
-from dlnmc_kernels.ordering import ACCEPTED, ALIVE, STATUS, sort_together
+from dlnmc_kernels.ordering import ACCEPTED, ALIVE, CROSSINGS, STATUS, sort_together
 from dlnmc_kernels.philox import DYNAMICS, METROPOLIS, PILOT_METROPOLIS, fill_normals, normal_pair, uniform_pair
 
-SCRATCH = 17  # arrays like the state in `work`: a scheme uses the last two, a drift the others, a network nine
+SCRATCH = 17  # arrays like the state in `work`: a scheme uses the last two, a drift the others, a network ten
 
 
 class Noise(NamedTuple):
@@ -170,7 +170,9 @@ def _leimkuhler_matthews(
     shifted = work[SCRATCH - 1]
     for i in range(len(x)):
         store(shifted, i, output(scheme, model, load(x, i), load(z, i), dt))
-    sort_together(model, shifted, (x, z))
+    exchanges = sort_together(model, shifted, (x, z))
+    alive = load(tally, STATUS) == ALIVE
+    store(tally, CROSSINGS, load(tally, CROSSINGS) + select(alive, exchanges, splat(0.0)))
     drift(model, shifted, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)

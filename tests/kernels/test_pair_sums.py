@@ -146,3 +146,17 @@ def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
     one_sum(x, 1e-5, f)
     one_sum(others, 1e-5, g)
     assert np.array_equal(f[:, [0, 6, 7]], g[:, [0, 6, 7]])
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60, 1e100])
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_two_sums_of_tiny_and_huge_numbers(scale, power):
+    """Products of two gaps are numbers, those of four are not."""
+    x, y, floor, share, fading = arguments_of_two(13, 3, power, 1e-5)
+    x_by, y_by = scale ** (1.0 / power), scale
+    at = x * x_by, y * y_by, np.maximum(floor * (x_by * y_by), TINY), share, fading / x_by
+    sums = np.full((2, *x.shape), np.nan)
+    two_sums(*at, *sums)
+    expected = plain_two_sums(*at)
+    assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
+    assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
