@@ -64,8 +64,9 @@ def values(data):
 def averages(x, model, levels):
     """Of states (path, draw, component)."""
     trace = (x**2).sum(axis=2).mean(axis=1) / dlnmc.laws.trace(model).mean()
-    cells = np.searchsorted(levels, x.reshape(len(x), -1))
-    counts = np.stack([np.bincount(row, minlength=len(levels) + 1) for row in cells])
+    cells, count = np.searchsorted(levels, x.reshape(len(x), -1)), len(levels) + 1
+    of_path = cells + count * np.arange(len(x))[:, np.newaxis]
+    counts = np.bincount(of_path.ravel(), minlength=count * len(x)).reshape(-1, count)
     return Averages(trace, np.cumsum(counts, axis=1)[:, :-1] / cells.shape[1])
 
 

@@ -21,7 +21,6 @@ OVER_NUMPY = {8: 20.0, 32: 50.0, 128: 60.0}
 OVER_REFERENCE = {32: 0.55, 64: 0.75, 128: 0.85}
 WIDE_FIGURES = {"trace_ratio": "trace", "ks": "KS distance"}
 ANSWERS = {"trace": "trace", "ks": "KS"}
-DEFAULTS = "What `equilibrium` takes by default, and the quickest of all schemes and steps, in seconds:"
 AGREE = 4.0  # standard errors
 AT_LEAST, BELOW = operator.ge, operator.lt
 
@@ -113,7 +112,7 @@ def answer_table(figures):
         "KS: seconds",
         "at",
     ]
-    body, defaults = [], []
+    body, defaults, ratios = [], [], []
     for (kind, size), rows in grouped(figures["rows"]).items():
         for scheme in answers.SCHEMES:
             own = next(row for row in rows if row["scheme"] == scheme and row["factor"] in (None, 1.0))
@@ -121,10 +120,18 @@ def answer_table(figures):
             biases = ["0", "0"] if own["factor"] is None else biases
             cells = [cell for each in ANSWERS for cell in answer_cells(answers.best(rows, each, scheme), each)]
             body.append([MODELS[kind], str(size), scheme.replace("_", " "), *biases, *cells])
-        model = dict(answers.models(size))[kind]
-        defaults.append([MODELS[kind], str(size), *default_cells(rows, answers.default(model))])
-    names = [f"{words}: {what}" for words in ANSWERS.values() for what in ("default", "best", "over the best")]
-    return [*table(header, body), "", DEFAULTS, "", *table(["model", "size", "default", *names], defaults)]
+        scheme = answers.default(dict(answers.models(size))[kind])
+        cells = [MODELS[kind], str(size), scheme.replace("_", " ")]
+        for each in ANSWERS:
+            own, best = answers.best(rows, each, scheme, (None, 1.0)), answers.best(rows, each)
+            ratios.append(own[f"{each}_seconds"] / best[f"{each}_seconds"] if own else math.inf)
+            name = f"{answer_cells(best, each)[0]}: {best['scheme'].replace('_', ' ')}, {answer_cells(best, each)[1]}"
+            cells += [answer_cells(own, each)[0], name, number(ratios[-1], digits=2)]
+        defaults.append(cells)
+    names = [f"{words}: {what}" for words in ANSWERS.values() for what in ("seconds", "best", "over the best")]
+    good = f"{sum(ratio <= 2.0 for ratio in ratios)} of {len(ratios)} within a factor 2 of the quickest"
+    lines = [*table(header, body), "", f"What `equilibrium` takes by default, {good}:", ""]
+    return lines + table(["model", "size", "default", *names], defaults)
 
 
 def grouped(rows):
@@ -140,18 +147,6 @@ def answer_cells(row, answer):
     if row is None:
         return ["not reached", "–"]
     return [number(row[f"{answer}_seconds"]), "pilot" if row["factor"] is None else f"{row['factor']:g} dt"]
-
-
-def default_cells(rows, scheme):
-    """The default scheme at its default step against the quickest of all, for both answers."""
-    cells = [scheme.replace("_", " ")]
-    for answer in ANSWERS:
-        own, best = answers.best(rows, answer, scheme, (None, 1.0)), answers.best(rows, answer)
-        ratio = own[f"{answer}_seconds"] / best[f"{answer}_seconds"] if own and best else None
-        step = "" if best is None or best["factor"] is None else f", {best['factor']:g} dt"
-        name = "" if best is None else f" ({best['scheme'].replace('_', ' ')}{step})"
-        cells += [answer_cells(own, answer)[0], answer_cells(best, answer)[0] + name, number(ratio, digits=2)]
-    return cells
 
 
 def peer_cells(row):
