@@ -273,13 +273,13 @@ def draw(record):
     best = record.get("reference", {}).get("figures", {}).get("best_pairs_per_second", {})
     if best:
         sizes, rates = zip(*sorted((int(size), rate) for size, rate in best.items()), strict=True)
-        axes[0].plot(sizes, rates, label="C++ by hand, pairs alone, one core", color="#555555", linestyle=":")
+        axes[0].plot(sizes, rates, label="C++, pairs alone, one core", color="#555555", linestyle=":")
     facts = record["peers"]["machine"]
     axes[0].set_ylabel("pair interactions in a second")
     figure.suptitle(
         f"Whole Euler–Maruyama steps of {peers.PATHS:,} paths, {facts['threads']} cores, {facts['processor']}"
     )
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from peers import REACH
 
 LABEL = "JAX"
-HOW = "paths last, rows by scan, sharded"
+HOW = "rows by scan, sharded"
 MODELS = ("dyson", "dln")
 NUMBERS = 65536  # of a state, in one group: what stays in the second-level cache
 PATHS_LAST = PartitionSpec(None, "cores")

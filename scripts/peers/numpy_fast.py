@@ -11,7 +11,7 @@ import numpy as np
 from peers import REACH
 
 LABEL = "NumPy"
-HOW = "by rows, in place, threads"
+HOW = "by rows, threads"
 MODELS = ("dyson", "dln")
 NUMBERS = 65536  # of a state, in one group
 MOST = 2048  # paths in one group
