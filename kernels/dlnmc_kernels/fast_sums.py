@@ -47,9 +47,11 @@ from dlnmc_kernels.pair_sums import (
     add_gaps_between,
     add_two_gaps_among,
     add_two_gaps_between,
-    entropic_share,
+    floor_of,
     gap_sums,
+    taming,
     two_gap_sums,
+    two_sums,
 )
 
 FAST_SIZE = 256  # components from which on sums are fast; not less, or the scratch arrays would be too short
@@ -391,15 +393,16 @@ def fast_repulsion(x_at: Any, f_at: Any, scratch: Any, size: int, floor: float, 
 
 
 @outlined
-def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, fading: float) -> None:
+def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, epsilon: float) -> None:
     """Write the tamed Σ 1/(x_k − x_l) and Σ 1/(y_k − y_l), as `pair_sums.two_gap_sums`, to `sums`, two arrays.
 
-    `work` begins with the arrays x, y of shape (size, 8), ascending; `scratch` with `floor`, and has seven more. Ratios
-    of y that underflow count as 0.
+    `work` begins with the arrays x, y of shape (size, 8), ascending; `scratch` has seven. Ratios of y that underflow
+    count as 0.
     """
-    both, both_sums, more = rows_at(work, 2 * size), rows_at(sums, 2 * size), rows_at(scratch, 8 * size)
+    both, both_sums, more = rows_at(work, 2 * size), rows_at(sums, 2 * size), rows_at(scratch, 7 * size)
     x, y, sum_x, sum_y = both[:size], both[size:], both_sums[:size], both_sums[size:]
-    floor, z, rows = more[:size], more[size : 2 * size], more[2 * size :]
+    z, rows = more[:size], more[size:]
+    tame = taming(depth, epsilon)
     inverse = reciprocal(maximum(load(x, size - 1), splat(TINY)))
     for k in range(size):
         store(z, k, log(maximum(load(x, k) * inverse, splat(TINY))))
@@ -407,8 +410,8 @@ def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, 
         store(sum_y, k, splat(float(far_below(size, k))))
     gap, _extent = mark_edges(z, rows[4 * size + EDGES :])
     enough = gap * rate(2 * CHUNK, MOST_TERMS - 1) >= NEGLIGIBLE
-    valid = enough & (gap > 0.0) & far_apart(x, y, z, floor)
-    share = entropic_share(depth)
+    near = two_sums(x, y, tame, sum_x, sum_y)
+    valid = enough & (gap > 0.0) & far_apart(near, z)
     if any_of(valid):
         one = splat(1.0)
         add_far(GRADED, 2 * CHUNK, z, one, one, gap, valid, sum_x, rows)
@@ -417,22 +420,21 @@ def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, 
             in_x = reciprocal(maximum(load(x, k) * inverse, splat(TINY))) * inverse
             store(sum_x, k, load(sum_x, k) * in_x)
             store(sum_y, k, load(sum_y, k) * reciprocal(maximum(load(y, k), splat(TINY))))
-        near = TwoSums(x, y, floor, share, fading, sum_x, sum_y)
         for b in range(size // BLOCK):
             first, last = bounds(size, b)
             add_two_gaps_among(near, first, last)
             add_two_gaps_between(near, first, last, max(first - BLOCK, 0), first)
     if any_of(~valid):
         direct_x, direct_y = rows[:size], rows[size : 2 * size]
-        two_gap_sums(TwoSums(x, y, floor, share, fading, direct_x, direct_y))
+        two_gap_sums(two_sums(x, y, tame, direct_x, direct_y), size)
         replace(~valid, direct_x, sum_x)
         replace(~valid, direct_y, sum_y)
 
 
 @device
-def far_apart(x: Lane, y: Lane, z: Lane, floor: Lane) -> Lane:
+def far_apart(at: TwoSums, z: Lane) -> Lane:
     """The mask of lanes where between blocks that are not neighbours nothing is tamed, and no logarithms too close."""
-    size = len(x)
+    x, y, size = at.x, at.y, len(z)
     apart = splat(0.0) == 0.0
     highest_x, highest_y = load(x, 0), load(y, 0)
     for b in range(2, size // BLOCK):
@@ -443,7 +445,7 @@ def far_apart(x: Lane, y: Lane, z: Lane, floor: Lane) -> Lane:
             x_k, dy = load(x, k), load(y, k) - highest_y
             dx = x_k - highest_x
             least = x_k * (absolute(load(z, k)) * CLOSE_LOG + CLOSE)
-            apart = apart & (dx > least) & (dx * dy >= load(floor, k))
+            apart = apart & (dx > least) & (dx * dy >= floor_of(at, k))
     return apart
 
 
@@ -464,9 +466,9 @@ def repulsion(x: Lane, floor: float, f: Lane, work: Lane, fast: bool) -> None:
 
 
 @kernel
-def pair_sums(depth: float, fading: float, work: Lane, fast: bool) -> None:
-    """Write both sums of x and y = x^depth, arrays 0 and 1 of `work`, to 2 and 3; `floor` is array 7."""
+def pair_sums(depth: float, epsilon: float, work: Lane, fast: bool) -> None:
+    """Write both sums of x and y = x^depth, arrays 0 and 1 of `work`, to 2 and 3."""
     if fast:
-        fast_pair_sums(work, work[2:], work[7:], work.shape[1], depth, fading)
+        fast_pair_sums(work, work[2:], work[7:], work.shape[1], depth, epsilon)
     else:
-        two_gap_sums(TwoSums(work[0], work[1], work[7], entropic_share(depth), fading, work[2], work[3]))
+        two_gap_sums(two_sums(work[0], work[1], taming(depth, epsilon), work[2], work[3]), work.shape[1])

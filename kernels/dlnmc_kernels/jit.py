@@ -118,6 +118,12 @@ def inlined(function: F) -> F:
     return _part(function, FLAGS | PART_FLAGS | {"forceinline": True})
 
 
+def apart(function: F) -> F:
+    """The same for a loop that needs all registers: it is never inlined, so that they hold nothing else."""
+    function.apart = True  # type: ignore[attr-defined]
+    return _part(function, FLAGS | PART_FLAGS | {"forceinline": False})
+
+
 def overload(function: F, **options: Any) -> Any:
     """Say, for Numba, how a function is compiled that kernels call: `numba.extending.overload`."""
     return numba.extending.overload(function, jit_options=PART_FLAGS | {"pipeline_class": PartCompiler}, **options)

@@ -78,18 +78,44 @@ def _ternary(emit: Emit, result: types.Type, x: types.Type, y: types.Type, z: ty
     return call
 
 
+_ROWS = types.CPointer(types.float64)  # what `address` makes of an array
+
+
 def _element_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: Any, row: Any) -> ir.Value:
     offset = builder.mul(row, ir.Constant(row.type, WIDTH))
-    return builder.gep(make_array(array_type)(context, builder, array).data, [offset])
+    first = array if array_type == _ROWS else make_array(array_type)(context, builder, array).data
+    return builder.gep(first, [offset])
 
 
 def _lane_of(array: types.Type) -> LaneType:
+    if array == _ROWS:
+        return f64x8
     if not isinstance(array, types.Array) or array.layout != "C" or array.dtype not in (types.float64, types.uint64):
         raise TypeError(f"lanes are loaded from C-contiguous float64 or uint64 arrays of rows of eight, not {array}")
     return f64x8 if array.dtype == types.float64 else u64x8
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def address(array: Lane) -> Lane:
+    """A float64 array for `load` and `store` alone, as one word: an array is nine, which count where it is handed on."""
+    return array
+
+
+@intrinsic
+def _address(typing_context, array):  # type: ignore[no-untyped-def]
+    _lane_of(array)
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return make_array(signature.args[0])(context, builder, args[0]).data
+
+    return _ROWS(array), generate
+
+
+@overload(address)
+def _address_overload(array):  # type: ignore[no-untyped-def]
+    return lambda array: _address(array)  # type: ignore[call-arg]
 
 
 def load(array: Lane, row: int) -> Lane:

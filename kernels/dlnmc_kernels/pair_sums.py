@@ -7,10 +7,11 @@ own numbers alone, to the last bit: where one path is tamed, another is computed
 
 from typing import Any, NamedTuple
 
-from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, any_of, load, maximum, minimum, reciprocal, select, splat, store
+from dlnmc_kernels.jit import apart, device, inlined
+from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, reciprocal, select, splat, store
 
 TILE = 4
+COLUMNS = 64  # of two sums at a time: 16 kB
 TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # products of two gaps between these may be multiplied with another such product
 
@@ -23,12 +24,32 @@ def two_reciprocals(p: Lane, q: Lane) -> tuple[Lane, Lane]:
 
 
 @inlined
-def add_to_four_rows(f: Lane, k: int, a: Lane, b: Lane, c: Lane, d: Lane, e: Lane, g: Lane) -> None:
-    """Add what the pairs (1, 0), (3, 2), (2, 0), (3, 1), (3, 0), (2, 1) of four rows give both."""
-    store(f, k, load(f, k) - (a + c + e))
-    store(f, k + 1, load(f, k + 1) + (a - d - g))
-    store(f, k + 2, load(f, k + 2) + (c + g - b))
-    store(f, k + 3, load(f, k + 3) + (b + d + e))
+def among_four(a: Lane, b: Lane, c: Lane, d: Lane, e: Lane, g: Lane) -> tuple[Lane, Lane, Lane, Lane]:
+    """What the pairs (1, 0), (3, 2), (2, 0), (3, 1), (3, 0), (2, 1) of four rows give these."""
+    return -(a + c + e), a - d - g, c + g - b, b + d + e
+
+
+@inlined
+def four(rows: Lane, k: int) -> tuple[Lane, Lane, Lane, Lane]:
+    """The four rows from k."""
+    return load(rows, k), load(rows, k + 1), load(rows, k + 2), load(rows, k + 3)
+
+
+@inlined
+def plus(p: Any, q: Any) -> Any:
+    """The sums of four lanes and four."""
+    return p[0] + q[0], p[1] + q[1], p[2] + q[2], p[3] + q[3]
+
+
+@inlined
+def add_to_four(rows: Lane, k: int, values: Any, fresh: bool) -> None:
+    """Add to the four rows from k, or write them if `fresh`."""
+    if not fresh:
+        values = plus(four(rows, k), values)
+    store(rows, k, values[0])
+    store(rows, k + 1, values[1])
+    store(rows, k + 2, values[2])
+    store(rows, k + 3, values[3])
 
 
 # --- one sum: Σ_j 1/(x_i − x_j), where gaps below `floor` count as `floor` ------------------------------------------
@@ -103,26 +124,24 @@ def add_gaps_in_tile(x: Lane, floor: Lane, f: Lane, i: int) -> None:
     in_ab, in_cd = two_reciprocals(a * b, c * d)
     in_eg = reciprocal(e * g)
     a, b, c, d, e, g = b * in_ab, a * in_ab, d * in_cd, c * in_cd, g * in_eg, e * in_eg
-    add_to_four_rows(f, i, a, b, c, d, e, g)
+    add_to_four(f, i, among_four(a, b, c, d, e, g), False)
 
 
-# --- two sums at once: Σ_l 1/(x_k − x_l) and Σ_l 1/(y_k − y_l) ------------------------------------------------------
+# --- two sums at once: Σ_l 1/(x_k − x_l) and Σ_l 1/(y_k − y_l), for y = x^N ------------------------------------------
 
 
-class TwoSums(NamedTuple):
-    """The rows x and y, their sums, and how the pairs of a row with those before it are tamed.
+class Taming(NamedTuple):
+    """What becomes of pairs with a small product of gaps p, from `taming`.
 
-    Where the product of the gaps is below `floor` (at least TINY), it counts as `floor`; and the fraction of the
-    repulsion that is lost is added to the y-sums of both, times min(share, x_k fading)/y_k.
+    Where p < y_k min(away, max(x_k, gap_squared)), that counts for p, and the fraction of the repulsion that is lost is
+    added to the y-sums of both, times min(share, x_k fading)/y_k. A row l that is tamed by row k is tamed by all
+    between, since p over this bound ascends with k.
     """
 
-    x: Lane
-    y: Lane
-    floor: Lane
+    away: float
+    gap_squared: float
     share: float
     fading: float
-    sum_x: Lane
-    sum_y: Lane
 
 
 @inlined
@@ -131,34 +150,113 @@ def entropic_share(depth: float) -> float:
     return 0.5 * (depth - 1.0) / depth
 
 
+@inlined
+def taming(depth: float, epsilon: float) -> Taming:
+    """Repulsion is continued linearly where rows are closer than ε in λ = √x; its entropic part fades within ε of 0."""
+    share = entropic_share(depth)
+    return Taming(4.0 * depth * epsilon * epsilon, epsilon * epsilon, share, share / max(epsilon * epsilon, TINY))
+
+
+@inlined
+def tamed_product(tame: Taming, x_k: Lane) -> Lane:
+    """The value of (x_k − x_l)(y_k − y_l)/y_k below which a pair is tamed.
+
+    It is 4Nε² where λ_l = λ_k − ε, away from 0; near 0 it is not more than x_k, the value for λ_l = 0.
+    """
+    return minimum(splat(tame.away), maximum(x_k, splat(tame.gap_squared)))
+
+
+@inlined
+def entropy_of(tame: Taming, x_k: Lane) -> Lane:
+    """What entropy adds to y_k/(y_k − y_l) for two equal components, and fades near 0."""
+    return minimum(x_k * tame.fading, splat(tame.share))
+
+
+class TwoSums(NamedTuple):
+    """The rows x and y, their sums, and how pairs are tamed; from `two_sums`, with the addresses of the rows."""
+
+    x: Lane
+    y: Lane
+    tame: Taming
+    sum_x: Lane
+    sum_y: Lane
+
+
+@inlined
+def two_sums(x: Lane, y: Lane, tame: Taming, sum_x: Lane, sum_y: Lane) -> TwoSums:
+    """Arrays of shape (size, 8) as the functions below take them."""
+    return TwoSums(address(x), address(y), tame, address(sum_x), address(sum_y))
+
+
 @device
-def two_gap_sums(at: TwoSums) -> None:
-    """Write the sums over all pairs of rows."""
-    for k in range(len(at.x)):
-        store(at.sum_x, k, splat(0.0))
-        store(at.sum_y, k, splat(0.0))
-    add_two_gaps_among(at, 0, len(at.x))
+def two_gap_sums(at: TwoSums, size: int) -> None:
+    """Write the sums over all pairs of the rows [0, size), by columns of which `COLUMNS` at a time stay in the fastest cache."""
+    begin, first = size % TILE, 0
+    add_rows(at, 0, begin, 0, size, True)
+    while begin < size:
+        last = min(begin + COLUMNS, size)
+        for k in range(begin, size, TILE):
+            add_two_gaps_of_tile(at, k, first, min(k, last), first == 0, k < last)
+        begin = first = last
 
 
 @inlined
 def add_two_gaps_among(at: TwoSums, first: int, last: int) -> None:
     """Add the pairs among the rows [first, last)."""
     head = first + (last - first) % TILE
-    for k in range(first + 1, head):
-        add_pairs_of_row(at, k, first, k, -1)
+    add_rows(at, first, head, first, last, False)
     for k in range(head, last, TILE):
-        add_two_gaps_of_tile(at, k, first, k)
-        add_two_gaps_in_tile(at, k)
+        add_two_gaps_of_tile(at, k, first, k, False, True)
 
 
 @inlined
 def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, last_column: int) -> None:
     """Add the pairs of the rows [first, last) and the columns [first_column, last_column), all below them."""
     head = first + (last - first) % TILE
-    for k in range(first, head):
-        add_pairs_of_row(at, k, first_column, last_column, -1)
+    add_rows(at, first, head, first_column, last_column, False)
     for k in range(head, last, TILE):
-        add_two_gaps_of_tile(at, k, first_column, last_column)
+        add_two_gaps_of_tile(at, k, first_column, last_column, False, False)
+
+
+@inlined
+def add_rows(at: TwoSums, first: int, last: int, first_column: int, last_column: int, fresh: bool) -> None:
+    """Add the pairs of rows that fill no tile and of columns before each, from sums 0 if `fresh`."""
+    for k in range(first, last):
+        if fresh:
+            store(at.sum_x, k, splat(0.0))
+            store(at.sum_y, k, splat(0.0))
+        add_pairs_of_row(at, k, first_column, min(k, last_column), -1)
+
+
+@inlined
+def product_of_gaps(at: TwoSums, k: int, l: int) -> Lane:
+    """(x_k − x_l)(y_k − y_l)."""
+    return (load(at.x, k) - load(at.x, l)) * (load(at.y, k) - load(at.y, l))
+
+
+@inlined
+def floor_of(at: TwoSums, k: int) -> Lane:
+    """The product of gaps below which pairs of row k are tamed, at least TINY."""
+    return maximum(load(at.y, k) * tamed_product(at.tame, load(at.x, k)), splat(TINY))
+
+
+@inlined
+def is_alone(at: TwoSums, k: int, l: int) -> Lane:
+    """The mask of paths in which the pair of rows k > l is tamed, or shares no division."""
+    product = product_of_gaps(at, k, l)
+    return (product < maximum(floor_of(at, k), splat(SAFE))) | (product > LARGE)
+
+
+@inlined
+def lost_entropy(tame: Taming, x_k: Lane) -> Lane:
+    """What entropy adds to y_k/(y_k − y_l) for two equal components, times the product that is tamed, over y_k."""
+    return entropy_of(tame, x_k) * tamed_product(tame, x_k)
+
+
+@inlined
+def entropy_of_pair(product: Lane, tamed: Lane, r: Lane, lost: Lane) -> Lane:
+    """What remains of entropy for a pair with this product of gaps, 0 unless tamed; r is the reciprocal of `tamed`."""
+    return (tamed - product) * r * (lost * r)
 
 
 @inlined
@@ -167,15 +265,12 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, partner: int) -
 
     With a partner >= 0 only those which share no division, for their sake or for that of the partner's pair.
     """
-    floor = load(at.floor, k)
+    floor, lost = floor_of(at, k), lost_entropy(at.tame, load(at.x, k))
     for l in range(first, last):
         d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
-        product, e = d_x * d_y, splat(0.0)
-        r = reciprocal(maximum(product, floor))
-        if any_of(product < floor):
-            tamed = maximum(floor - product, splat(0.0)) * r
-            entropy = minimum(load(at.x, k) * at.fading, splat(at.share))
-            e = tamed * entropy * reciprocal(maximum(load(at.y, k), splat(TINY)))
+        product = maximum(d_x * d_y, floor)
+        r = reciprocal(product)
+        e = entropy_of_pair(d_x * d_y, product, r, lost)
         if partner >= 0:
             r = select(is_alone(at, k, l) | is_alone(at, partner, l), r, splat(0.0))
         r_x, r_y = d_y * r, d_x * r
@@ -186,56 +281,45 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, partner: int) -
 
 
 @inlined
-def product_of_gaps(at: TwoSums, k: int, l: int) -> Lane:
-    """(x_k − x_l)(y_k − y_l)."""
-    return (load(at.x, k) - load(at.x, l)) * (load(at.y, k) - load(at.y, l))
+def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, fresh: bool, diagonal: bool) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last), and if `diagonal` those among them.
+
+    Neighbours are tamed so often that a branch for them would cost more than what it saves: if `diagonal` the last
+    column, `border`, goes with the rows.
+    """
+    large = any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE)
+    border = last
+    if diagonal:
+        border = max(k - 1, first)
+        add_diagonal(at, k, border, fresh, large)
+    near = border
+    while near > first and (large or any_of(is_alone(at, k, near - 1))):
+        near -= 1
+    add_columns(at, k, first, near, border, fresh and not diagonal)
+    if near < border:
+        add_pairs_of_row(at, k, near, border, k + 1)
+        add_pairs_of_row(at, k + 1, near, border, k)
+        add_pairs_of_row(at, k + 2, near, border, k + 3)
+        add_pairs_of_row(at, k + 3, near, border, k + 2)
 
 
-@inlined
-def least_product(at: TwoSums, k: int) -> Lane:
-    """The product of gaps below which pairs of row k are tamed, or too small to share a division."""
-    return maximum(load(at.floor, k), splat(SAFE))
-
-
-@inlined
-def is_alone(at: TwoSums, k: int, l: int) -> Lane:
-    """The mask of paths in which the pair of rows k > l shares no division."""
-    product = product_of_gaps(at, k, l)
-    return (product < least_product(at, k)) | (product > LARGE)
-
-
-@inlined
-def four(rows: Lane, k: int) -> tuple[Lane, Lane, Lane, Lane]:
-    """The rows from k."""
-    return load(rows, k), load(rows, k + 1), load(rows, k + 2), load(rows, k + 3)
-
-
-@inlined
-def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last).
+@apart
+def add_columns(at: TwoSums, k: int, first: int, near: int, last: int, fresh: bool) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last), to sums 0 if `fresh`.
 
     With a and a + δ the gaps of two rows, Σ 1/(a + δ) is Σ a/(a(a + δ)), and Σ 1/a is that and δ Σ 1/(a(a + δ)).
+    Pairs with the columns from `near` on that share no division are left out.
     """
-    near, least = last, least_product(at, k + TILE - 1)  # the largest; the least product is that of row k
-    while near > first and any_of(product_of_gaps(at, k, near - 1) < least):
-        near -= 1
-    if near > first and any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE):
-        near = first
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
         sums = add_column(at, k, l, x, y, sums, False)
     for l in range(near, last):
         sums = add_column(at, k, l, x, y, sums, True)
-    add_to_two_rows(at.sum_x, k, x[1] - x[0], sums[0], sums[1])
-    add_to_two_rows(at.sum_y, k, y[1] - y[0], sums[2], sums[3])
-    add_to_two_rows(at.sum_x, k + 2, x[3] - x[2], sums[4], sums[5])
-    add_to_two_rows(at.sum_y, k + 2, y[3] - y[2], sums[6], sums[7])
-    if near < last:
-        add_pairs_of_row(at, k, near, last, k + 1)
-        add_pairs_of_row(at, k + 1, near, last, k)
-        add_pairs_of_row(at, k + 2, near, last, k + 3)
-        add_pairs_of_row(at, k + 3, near, last, k + 2)
+    sum_x = two_rows(x[1] - x[0], sums[0], sums[1]) + two_rows(x[3] - x[2], sums[4], sums[5])
+    sum_y = two_rows(y[1] - y[0], sums[2], sums[3]) + two_rows(y[3] - y[2], sums[6], sums[7])
+    add_to_four(at.sum_x, k, sum_x, fresh)
+    add_to_four(at.sum_y, k, sum_y, fresh)
 
 
 @inlined
@@ -271,58 +355,83 @@ def without(alone: Lane, p: Lane, q: Lane) -> tuple[Lane, Lane]:
 
 
 @inlined
-def add_to_two_rows(rows: Lane, k: int, delta: Lane, upper: Lane, products: Lane) -> None:
-    """Add Σ a/(ab) to row k + 1, and Σ b/(ab) with b = a + δ to row k."""
-    store(rows, k, load(rows, k) + (upper + delta * products))
-    store(rows, k + 1, load(rows, k + 1) + upper)
+def two_rows(delta: Lane, upper: Lane, products: Lane) -> tuple[Lane, Lane]:
+    """Σ 1/a and Σ 1/b of a row and the next, from Σ a/(ab) and Σ 1/(ab), with b = a + δ."""
+    return upper + delta * products, upper
 
 
 @inlined
-def add_two_gaps_in_tile(at: TwoSums, k: int) -> None:
-    """Add the six pairs among the four rows from k."""
-    close = is_alone(at, k + 1, k) | is_alone(at, k + 2, k + 1) | is_alone(at, k + 3, k + 2)
-    near = any_of(close | is_alone(at, k + 3, k))
-    if near:
-        add_shared_in_tile(at, k, True)
-        for i in range(k + 1, k + TILE):
-            add_pairs_of_row(at, i, k, i, i)
+def reciprocals_of(p: Lane, q: Lane, rare: bool) -> Any:
+    """Two reciprocals by one division; only if `rare` may the numbers be too small or too large for this."""
+    in_p, in_q = two_reciprocals(p, q)
+    if rare:
+        alone = (minimum(p, q) < SAFE) | (maximum(p, q) > LARGE)
+        in_p, in_q = select(alone, reciprocal(p), in_p), select(alone, reciprocal(q), in_q)
+    return in_p, in_q
+
+
+@inlined
+def floors_of(at: TwoSums, k: int, x: Any, y: Any, rare: bool) -> Any:
+    """`floor_of` and `lost_entropy` of the four rows from k; not `rare` are those that are not near 0."""
+    if rare:
+        tame = at.tame
+        f = floor_of(at, k), floor_of(at, k + 1), floor_of(at, k + 2), floor_of(at, k + 3)
+        lost = lost_entropy(tame, x[0]), lost_entropy(tame, x[1]), lost_entropy(tame, x[2]), lost_entropy(tame, x[3])
     else:
-        add_shared_in_tile(at, k, False)
+        away, whole = at.tame.away, splat(at.tame.share) * at.tame.away
+        f, lost = (y[0] * away, y[1] * away, y[2] * away, y[3] * away), (whole, whole, whole, whole)
+    return f, lost
 
 
 @inlined
-def two_pairs(at: TwoSums, i: int, j: int, k: int, l: int, near: bool) -> tuple[Lane, Lane, Lane, Lane]:
-    """The reciprocals of the gaps of rows i > j and those of rows k > l, in x and y each, by one division.
-
-    If `near`, 0 for pairs that share none.
-    """
-    a_x, a_y = load(at.x, i) - load(at.x, j), load(at.y, i) - load(at.y, j)
-    b_x, b_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
-    if not near:
-        in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
-        return b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
-    a_alone, b_alone, zero, one = is_alone(at, i, j), is_alone(at, k, l), splat(0.0), splat(1.0)
-    a_x, a_y, b_x, b_y = (
-        select(a_alone, one, a_x),
-        select(a_alone, one, a_y),
-        select(b_alone, one, b_x),
-        select(b_alone, one, b_y),
-    )
-    in_x, in_y = two_reciprocals(a_x * b_x, a_y * b_y)
-    a_x, a_y, b_x, b_y = b_x * in_x, b_y * in_y, a_x * in_x, a_y * in_y
-    return (
-        select(a_alone, zero, a_x),
-        select(a_alone, zero, a_y),
-        select(b_alone, zero, b_x),
-        select(b_alone, zero, b_y),
-    )
+def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> None:
+    """Add the pairs among the four rows from k, and of these and the column before them, if `border` < k."""
+    x, y = four(at.x, k), four(at.y, k)
+    away = at.tame.away
+    rare = large or any_of((x[0] < away) | (y[0] * away < SAFE))
+    f, lost = floors_of(at, k, x, y, rare)
+    a_x, b_x, c_x, d_x, e_x, g_x = x[1] - x[0], x[2] - x[1], x[3] - x[2], x[2] - x[0], x[3] - x[1], x[3] - x[0]
+    a_y, b_y, c_y, d_y, e_y, g_y = y[1] - y[0], y[2] - y[1], y[3] - y[2], y[2] - y[0], y[3] - y[1], y[3] - y[0]
+    a, b, c = maximum(a_x * a_y, f[1]), maximum(b_x * b_y, f[2]), maximum(c_x * c_y, f[3])
+    d, e, g = maximum(d_x * d_y, f[2]), maximum(e_x * e_y, f[3]), maximum(g_x * g_y, f[3])
+    in_a, in_c = reciprocals_of(a, c, rare)
+    in_d, in_e = reciprocals_of(d, e, rare)
+    in_b, in_g = reciprocals_of(b, g, rare)
+    of_a = entropy_of_pair(a_x * a_y, a, in_a, lost[1])
+    of_b = entropy_of_pair(b_x * b_y, b, in_b, lost[2])
+    of_c = entropy_of_pair(c_x * c_y, c, in_c, lost[3])
+    others = (d_x * d_y < f[2]) | (e_x * e_y < f[3])
+    in_x = among_four(a_y * in_a, c_y * in_c, d_y * in_d, e_y * in_e, g_y * in_g, b_y * in_b)
+    in_y = among_four(a_x * in_a, c_x * in_c, d_x * in_d, e_x * in_e, g_x * in_g, b_x * in_b)
+    in_y = plus(in_y, (of_a, of_a + of_b, of_b + of_c, of_c))
+    if border < k:
+        x_l, y_l = load(at.x, border), load(at.y, border)
+        a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
+        a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
+        a, b = maximum(a_x * a_y, f[0]), maximum(b_x * b_y, f[1])
+        in_a, in_b = reciprocals_of(a, b, rare)
+        in_c, in_d = reciprocals_of(maximum(c_x * c_y, f[2]), maximum(d_x * d_y, f[3]), rare)
+        of_a = entropy_of_pair(a_x * a_y, a, in_a, lost[0])
+        others = others | (b_x * b_y < f[1])
+        a_x, a_y, b_x, b_y = a_y * in_a, a_x * in_a, b_y * in_b, b_x * in_b
+        c_x, c_y, d_x, d_y = c_y * in_c, c_x * in_c, d_y * in_d, d_x * in_d
+        store(at.sum_x, border, load(at.sum_x, border) - ((a_x + b_x) + (c_x + d_x)))
+        store(at.sum_y, border, load(at.sum_y, border) - ((a_y + b_y) + (c_y + d_y) - of_a))
+        in_x, in_y = plus(in_x, (a_x, b_x, c_x, d_x)), plus(in_y, (a_y + of_a, b_y, c_y, d_y))
+    add_to_four(at.sum_x, k, in_x, fresh)
+    add_to_four(at.sum_y, k, in_y, fresh)
+    if any_of(others):
+        for i in range(k + 1, k + TILE):
+            add_entropy_of_row(at, i, border, i - 1)
 
 
 @inlined
-def add_shared_in_tile(at: TwoSums, k: int, near: bool) -> None:
-    """Add the pairs among the four rows from k that share divisions: all, if not `near`."""
-    a_x, a_y, b_x, b_y = two_pairs(at, k + 1, k, k + 3, k + 2, near)
-    c_x, c_y, d_x, d_y = two_pairs(at, k + 2, k, k + 3, k + 1, near)
-    e_x, e_y, g_x, g_y = two_pairs(at, k + 3, k, k + 2, k + 1, near)
-    add_to_four_rows(at.sum_x, k, a_x, b_x, c_x, d_x, e_x, g_x)
-    add_to_four_rows(at.sum_y, k, a_y, b_y, c_y, d_y, e_y, g_y)
+def add_entropy_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
+    """Add what remains of entropy where the pairs of row k and the columns [first, last) are tamed."""
+    floor, lost = floor_of(at, k), lost_entropy(at.tame, load(at.x, k))
+    for l in range(first, last):
+        product = product_of_gaps(at, k, l)
+        tamed = maximum(product, floor)
+        e = entropy_of_pair(product, tamed, reciprocal(tamed), lost)
+        store(at.sum_y, k, load(at.sum_y, k) + e)
+        store(at.sum_y, l, load(at.sum_y, l) + e)

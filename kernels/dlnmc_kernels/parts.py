@@ -19,6 +19,16 @@ from numba.core.typed_passes import NativeLowering
 class _Part(JITCodeLibrary):
     """Code as Numba writes it. It has no address, and nothing that is asked of what has one."""
 
+    apart = False
+
+    def add_ir_module(self, module: Any) -> None:
+        for function in module.functions:
+            if function.blocks:
+                function.attributes.alignstack = 64
+                if self.apart:
+                    function.attributes.add("noinline")
+        super().add_ir_module(module)
+
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
 
@@ -47,6 +57,7 @@ class _LowerPart(NativeLowering):
     def run_pass(self, state: Any) -> bool:
         state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
         state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.apart = getattr(state.func_id.func, "apart", False)
         return bool(super().run_pass(state))
 
 

@@ -45,7 +45,7 @@ from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
-from dlnmc_kernels.pair_sums import TwoSums, entropic_share, two_gap_sums
+from dlnmc_kernels.pair_sums import entropy_of, tamed_product, taming, two_gap_sums, two_sums
 
 TAMING = 0.4
 COLD = 1e-5  # below this κ gaps are so small that differences of powers would be all rounding
@@ -85,16 +85,6 @@ class LogSigma(NamedTuple):
 def smallest_gap(depth: float, beta: float, kappa: float, dt: float) -> float:
     """ε, in λ; with depth 1 it is ε in log σ at infinite depth."""
     return TAMING * math.sqrt(2.0 * kappa * dt / (beta * depth))
-
-
-@inlined
-def tamed_product(depth: float, epsilon: float, x_k: Lane) -> Lane:
-    """The value of (x_k − x_l)(y_k − y_l)/y_k below which a pair is tamed.
-
-    It is 4Nε² where λ_l = λ_k − ε, away from 0; near 0 it is not more than x_k, the value for λ_l = 0.
-    """
-    gap_squared = splat(epsilon * epsilon)
-    return minimum(gap_squared * (4.0 * depth), maximum(x_k, gap_squared))
 
 
 @device
@@ -194,10 +184,8 @@ def lambda_drift(
         return
     x, y, sum_x, sum_y, entropy, jacobian = work[0], work[1], work[2], work[3], work[4], work[6]
     deep, fast = depth > DEEP, sums_are_fast(len(lam), depth, kappa)
-    floor = work[7] if fast else f
     epsilon = smallest_gap(depth, beta, kappa, dt)
-    share = entropic_share(depth)  # it fades within ε of 0
-    fading = share / max(epsilon * epsilon, TINY)
+    tame = taming(depth, epsilon)
     for k in range(len(lam)):
         lam_k = absolute(load(lam, k))
         x_k = lam_k * lam_k
@@ -206,19 +194,17 @@ def lambda_drift(
         store(jacobian, k, jacobian_k)
         if deep:
             store(y, k, log(maximum(lam_k, splat(TINY))) * (2.0 * depth))
-            store(floor, k, maximum(tamed_product(depth, epsilon, x_k), splat(TINY)))
-            store(entropy, k, minimum(x_k * fading, splat(share)))
+            store(f, k, maximum(tamed_product(tame, x_k), splat(TINY)))
+            store(entropy, k, entropy_of(tame, x_k))
         else:
             sigma_k = lam_k * jacobian_k
-            y_k = sigma_k * sigma_k
-            store(y, k, y_k)
-            store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
+            store(y, k, sigma_k * sigma_k)
     if deep:
-        pair_sums_deep(x, y, floor, entropy, sum_x, sum_y)
+        pair_sums_deep(x, y, f, entropy, sum_x, sum_y)
     elif fast:
-        fast_pair_sums(work, work[2:], work[7:], len(lam), depth, fading)
+        fast_pair_sums(work, work[2:], work[7:], len(lam), depth, epsilon)
     else:
-        two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
+        two_gap_sums(two_sums(x, y, tame, sum_x, sum_y), len(lam))
     for k in range(len(lam)):
         lam_k = absolute(load(lam, k))
         jacobian_k = load(jacobian, k)
