@@ -13,7 +13,7 @@ from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, r
 TILE = 4
 COLUMNS = 64  # of two sums at a time: 16 kB
 TINY = 1e-290
-SAFE, LARGE = 1e-140, 1e140  # products of two gaps between these may be multiplied with another such product
+SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
 
 
 @inlined
@@ -242,9 +242,9 @@ def floor_of(at: TwoSums, k: int) -> Lane:
 
 @inlined
 def is_alone(at: TwoSums, k: int, l: int) -> Lane:
-    """The mask of paths in which the pair of rows k > l is tamed, or shares no division."""
-    product = product_of_gaps(at, k, l)
-    return (product < maximum(floor_of(at, k), splat(SAFE))) | (product > LARGE)
+    """The mask of paths in which the pairs of the four rows from k and row l share no division: one may not."""
+    small = product_of_gaps(at, k, l) < maximum(floor_of(at, k), splat(SAFE))
+    return small | (product_of_gaps(at, k + TILE - 1, l) > LARGE)
 
 
 @inlined
@@ -260,10 +260,10 @@ def entropy_of_pair(product: Lane, tamed: Lane, r: Lane, lost: Lane) -> Lane:
 
 
 @inlined
-def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, partner: int) -> None:
+def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, tile: int) -> None:
     """Add the pairs of row k and the columns [first, last), each with a division of its own.
 
-    With a partner >= 0 only those which share no division, for their sake or for that of the partner's pair.
+    With a tile >= 0, the first of its rows, only those which share no division with the pairs of the others.
     """
     floor, lost = floor_of(at, k), lost_entropy(at.tame, load(at.x, k))
     for l in range(first, last):
@@ -271,8 +271,8 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, partner: int) -
         product = maximum(d_x * d_y, floor)
         r = reciprocal(product)
         e = entropy_of_pair(d_x * d_y, product, r, lost)
-        if partner >= 0:
-            r = select(is_alone(at, k, l) | is_alone(at, partner, l), r, splat(0.0))
+        if tile >= 0:
+            r = select(is_alone(at, tile, l), r, splat(0.0))
         r_x, r_y = d_y * r, d_x * r
         store(at.sum_x, k, load(at.sum_x, k) + r_x)
         store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
@@ -287,8 +287,7 @@ def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, fresh: bool
     Neighbours are tamed so often that a branch for them would cost more than what it saves: if `diagonal` the last
     column, `border`, goes with the rows.
     """
-    large = any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE)
-    border = last
+    border, large = last, any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE)
     if diagonal:
         border = max(k - 1, first)
         add_diagonal(at, k, border, fresh, large)
@@ -297,10 +296,8 @@ def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, fresh: bool
         near -= 1
     add_columns(at, k, first, near, border, fresh and not diagonal)
     if near < border:
-        add_pairs_of_row(at, k, near, border, k + 1)
-        add_pairs_of_row(at, k + 1, near, border, k)
-        add_pairs_of_row(at, k + 2, near, border, k + 3)
-        add_pairs_of_row(at, k + 3, near, border, k + 2)
+        for i in range(k, k + TILE):
+            add_pairs_of_row(at, i, near, border, k)
 
 
 @apart
@@ -332,26 +329,18 @@ def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: boo
     x_l, y_l = load(at.x, l), load(at.y, l)
     a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
     a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
+    ab_x, ab_y, cd_x, cd_y, one = a_y * b_y, a_x * b_x, c_y * d_y, c_x * d_x, splat(1.0)
     if near:
-        alone = is_alone(at, k, l) | is_alone(at, k + 1, l)
-        ab_x, ab_y = without(alone, a_x * b_x, a_y * b_y)
-        alone = is_alone(at, k + 2, l) | is_alone(at, k + 3, l)
-        cd_x, cd_y = without(alone, c_x * d_x, c_y * d_y)
+        alone = is_alone(at, k, l)
+        in_ab, in_cd = reciprocal(select(alone, one, ab_x * ab_y)), reciprocal(select(alone, one, cd_x * cd_y))
+        in_ab, in_cd = select(alone, splat(0.0), in_ab), select(alone, splat(0.0), in_cd)
     else:
-        ab_x, ab_y = two_reciprocals(a_x * b_x, a_y * b_y)
-        cd_x, cd_y = two_reciprocals(c_x * d_x, c_y * d_y)
+        in_ab, in_cd = reciprocal(ab_x * ab_y), reciprocal(cd_x * cd_y)
+    ab_x, ab_y, cd_x, cd_y = ab_x * in_ab, ab_y * in_ab, cd_x * in_cd, cd_y * in_cd
     store(at.sum_x, l, load(at.sum_x, l) - (a_x + b_x) * ab_x - (c_x + d_x) * cd_x)
     store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
     first = sums[0] + a_x * ab_x, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
     return (*first, sums[4] + c_x * cd_x, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
-
-
-@inlined
-def without(alone: Lane, p: Lane, q: Lane) -> tuple[Lane, Lane]:
-    """The reciprocals of two numbers, 0 in the lanes `alone`."""
-    zero, one = splat(0.0), splat(1.0)
-    in_p, in_q = two_reciprocals(select(alone, one, p), select(alone, one, q))
-    return select(alone, zero, in_p), select(alone, zero, in_q)
 
 
 @inlined
