@@ -98,24 +98,24 @@ def _lane_of(array: types.Type) -> LaneType:
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-def address(array: Lane) -> Lane:
-    """A float64 array for `load` and `store` alone, as one word: an array is nine, which count where it is handed on."""
-    return array
+def address(array: Lane, row: int) -> Lane:
+    """Rows of eight from `row` on, for `load` and `store` alone: one word, where an array is nine, handed to functions."""
+    return array.reshape(-1, WIDTH)[row:]
 
 
 @intrinsic
-def _address(typing_context, array):  # type: ignore[no-untyped-def]
+def _address(typing_context, array, row):  # type: ignore[no-untyped-def]
     _lane_of(array)
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return make_array(signature.args[0])(context, builder, args[0]).data
+        return _element_pointer(context, builder, signature.args[0], *args)
 
-    return _ROWS(array), generate
+    return _ROWS(array, types.intp), generate
 
 
 @overload(address)
-def _address_overload(array):  # type: ignore[no-untyped-def]
-    return lambda array: _address(array)  # type: ignore[call-arg]
+def _address_overload(array, row):  # type: ignore[no-untyped-def]
+    return lambda array, row: _address(array, row)  # type: ignore[call-arg]
 
 
 def load(array: Lane, row: int) -> Lane:

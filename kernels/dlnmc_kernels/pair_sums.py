@@ -185,7 +185,7 @@ class TwoSums(NamedTuple):
 @inlined
 def two_sums(x: Lane, y: Lane, tame: Taming, sum_x: Lane, sum_y: Lane) -> TwoSums:
     """Arrays of shape (size, 8) as the functions below take them."""
-    return TwoSums(address(x), address(y), tame, address(sum_x), address(sum_y))
+    return TwoSums(address(x, 0), address(y, 0), tame, address(sum_x, 0), address(sum_y, 0))
 
 
 @device

@@ -43,11 +43,12 @@ from dlnmc_kernels.dispatch import (
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, absolute, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
+from dlnmc_kernels.lanes import Lane, absolute, address, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
-from dlnmc_kernels.pair_sums import entropy_of, tamed_product, taming, two_gap_sums, two_sums
+from dlnmc_kernels.pair_sums import TwoSums, entropy_of, tamed_product, taming, two_gap_sums
 
 TAMING = 0.4
+SHIFT = 4  # rows between arrays: processors mix up addresses that differ by 4096 bytes
 COLD = 1e-5  # below this κ gaps are so small that differences of powers would be all rounding
 TINY = 1e-290  # keeps reciprocals finite where products underflow
 LEAST_DISTANCE = 1e-140  # whose square is still a normal number
@@ -182,8 +183,10 @@ def lambda_drift(
     if kappa < COLD:
         cold_lambda_drift(depth, beta, kappa, energy, dt, lam, f, work)
         return
-    x, y, sum_x, sum_y, entropy, jacobian = work[0], work[1], work[2], work[3], work[4], work[6]
-    deep, fast = depth > DEEP, sums_are_fast(len(lam), depth, kappa)
+    size, deep, fast = len(lam), depth > DEEP, sums_are_fast(len(lam), depth, kappa)
+    gap = size if deep or fast else size + min(SHIFT, size // 4)
+    x, y, sum_x, sum_y = address(work, 0), address(work, gap), address(work, 2 * gap), address(work, 3 * gap)
+    entropy, jacobian = work[4], work[6]
     epsilon = smallest_gap(depth, beta, kappa, dt)
     tame = taming(depth, epsilon)
     for k in range(len(lam)):
@@ -200,11 +203,11 @@ def lambda_drift(
             sigma_k = lam_k * jacobian_k
             store(y, k, sigma_k * sigma_k)
     if deep:
-        pair_sums_deep(x, y, f, entropy, sum_x, sum_y)
+        pair_sums_deep(work[0], work[1], f, entropy, work[2], work[3])
     elif fast:
         fast_pair_sums(work, work[2:], work[7:], len(lam), depth, epsilon)
     else:
-        two_gap_sums(two_sums(x, y, tame, sum_x, sum_y), len(lam))
+        two_gap_sums(TwoSums(x, y, tame, sum_x, sum_y), size)
     for k in range(len(lam)):
         lam_k = absolute(load(lam, k))
         jacobian_k = load(jacobian, k)
