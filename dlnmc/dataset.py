@@ -21,11 +21,12 @@ from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
+from dlnmc_kernels import dyson, singular_values
 from dlnmc_kernels.fast_sums import FAST_SIZE
 from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
 from dlnmc_kernels.ordering import ACCEPTED, CROSSINGS, SIGN_CHANGES, STATUS, TAMED
-from dlnmc_kernels.singular_values import sums_are_fast
+
 
 Floats = NDArray[np.float64]
 
@@ -200,9 +201,9 @@ def _pair_sums(run: Run) -> dict[str, Any]:
     if run.coordinates not in ("lambda", "sigma", "log", "eigenvalues"):
         return {}
     if isinstance(model, DeepLinearNetwork):
-        fast = sums_are_fast(model.size, model.depth, model.kappa)
+        fast = singular_values.sums_are_fast(model.size, model.depth, model.kappa)
     else:
-        fast = model.size >= FAST_SIZE
+        fast = dyson.sums_are_fast(model.size)
     return {"pair_sums": "exponentials" if fast else "direct", "pair_sums_crossover": FAST_SIZE}
 
 

@@ -7,6 +7,8 @@ of the pair alone doubles. The equilibrium density is p(x) ∝ Π_{i<j} |x_i −
 import math
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from dlnmc_kernels.dispatch import (
     drift,
     log_density,
@@ -42,11 +44,17 @@ def smallest_gap(beta: float, dt: float) -> float:
     return TAMING * 2.0 * math.sqrt(dt / beta)
 
 
+@register_jitable
+def sums_are_fast(size: int) -> bool:
+    """Whether the drift has its sums from `fast_repulsion`."""
+    return size >= FAST_SIZE
+
+
 @drift.register(Dyson)
 def _drift(model: Dyson, x: Lane, dt: float, f: Lane, work: Lane) -> None:
     repulsion = 2.0 / model.beta
     floor = max(smallest_gap(model.beta, dt), TINY)
-    if len(x) >= FAST_SIZE:
+    if sums_are_fast(len(x)):
         fast_repulsion(x, f, work, len(x), floor, 0.0)
     else:
         gap_sums(x, splat(floor), f)

@@ -74,13 +74,13 @@ class MetropolisAdjusted(NamedTuple):
 @device
 def fill_increments(z: Lane, size: int, source: Noise, path: Lane, n: int) -> None:
     """The normals of step n for components 0 ... size − 1."""
+    first = n * source.refinement
+    fill_normals(z, size, source.key, source.stream, path, first)
     if source.refinement == 1:
-        fill_normals(z, size, source.key, source.stream, path, n)
         return
     scale = 1.0 / math.sqrt(source.refinement)
-    first = n * source.refinement
     for slot in range((size + 1) // 2):
-        a, b = normal_pair(source.key, source.stream, path, first, slot)
+        a, b = load(z, 2 * slot), load(z, 2 * slot + 1)
         for i in range(1, source.refinement):
             more_a, more_b = normal_pair(source.key, source.stream, path, first + i, slot)
             a, b = a + more_a, b + more_b
@@ -134,7 +134,7 @@ def _explicit_step(model: Any, x: Lane, z: Lane, dt: float, proposal: Lane, memo
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)
-        store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * load(z, i) * math.sqrt(dt))
+        store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * math.sqrt(dt) * load(z, i))
 
 
 @prepare.otherwise
@@ -176,7 +176,7 @@ def _leimkuhler_matthews(
     drift(model, shifted, dt, proposal, work)
     for i in range(len(x)):
         x_i = load(x, i)
-        store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * load(z, i) * math.sqrt(dt))
+        store(proposal, i, x_i + load(proposal, i) * dt + noise(model, x_i) * math.sqrt(dt) * load(z, i))
 
 
 @step.register(MetropolisAdjusted)

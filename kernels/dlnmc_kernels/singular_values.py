@@ -27,6 +27,7 @@ divided by βN, and is kept: it is the whole interaction at κ = 0.
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba.extending import register_jitable
 
 from dlnmc_kernels.dispatch import (
@@ -43,7 +44,7 @@ from dlnmc_kernels.dispatch import (
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, absolute, address, copy_sign, load, maximum, minimum, reciprocal, select, splat, store
+from dlnmc_kernels.lanes import Lane, absolute, address, float_bits, from_bits, load, maximum, minimum, reciprocal, select, splat, store
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 from dlnmc_kernels.pair_sums import TwoSums, entropy_of, tamed_product, taming, two_gap_sums
 
@@ -53,6 +54,7 @@ COLD = 1e-5  # below this κ gaps are so small that differences of powers would 
 TINY = 1e-290  # keeps reciprocals finite where products underflow
 LEAST_DISTANCE = 1e-140  # whose square is still a normal number
 LARGEST_LOG_RATIO = 200.0  # neighbours that crossed have y_l > y_k; beyond this the difference does not matter
+SIGN_BIT = np.uint64(1 << 63)
 DEEP = 24.0  # beyond this depth y = λ^{2N} may underflow, and ratios y_l/y_k are formed from logarithms instead
 
 
@@ -164,9 +166,9 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
 
 
 @inlined
-def sign_of(x: Lane) -> Lane:
-    """+1 or −1."""
-    return copy_sign(splat(1.0), x)
+def with_sign(f: Lane, x: Lane) -> Lane:
+    """f where x is positive, −f where it is negative."""
+    return from_bits(float_bits(f) ^ (float_bits(x) & SIGN_BIT))
 
 
 @register_jitable
@@ -211,13 +213,14 @@ def lambda_drift(
     for k in range(len(lam)):
         lam_k = absolute(load(lam, k))
         jacobian_k = load(jacobian, k)
-        if deep:
-            entropic = load(sum_y, k) / maximum(lam_k, splat(TINY))
-        else:
-            entropic = load(sum_y, k) * lam_k * jacobian_k * jacobian_k
+        sigma_k = lam_k * jacobian_k
         coulomb = lam_k * load(sum_x, k) * ((2.0 * kappa - 1.0) / (beta * depth))
-        f_k = entropic * (1.0 / beta) + coulomb - slope(energy, lam_k * jacobian_k) * jacobian_k
-        store(f, k, f_k * sign_of(load(lam, k)))
+        entropic = load(sum_y, k) * (1.0 / beta)
+        if deep:
+            f_k = coulomb + entropic / maximum(lam_k, splat(TINY)) - slope(energy, sigma_k) * jacobian_k
+        else:
+            f_k = coulomb + (entropic * sigma_k - slope(energy, sigma_k)) * jacobian_k
+        store(f, k, with_sign(f_k, load(lam, k)))
 
 
 @device
@@ -239,7 +242,7 @@ def cold_lambda_drift(
         entropic = load(sum_e, k) / maximum(lam_k, splat(epsilon + TINY)) * (1.0 / beta)
         coulomb = lam_k * load(sum_x, k) * (2.0 * kappa / (beta * depth))
         f_k = entropic + coulomb - slope(energy, lam_k * jacobian) * jacobian
-        store(f, k, f_k * sign_of(load(lam, k)))
+        store(f, k, with_sign(f_k, load(lam, k)))
 
 
 @drift.register(Lambda)
@@ -259,7 +262,7 @@ def _drift_sigma(model: Sigma, x: Lane, dt: float, f: Lane, work: Lane) -> None:
         lam_k = load(lam, k)
         curvature = power(maximum(lam_k, epsilon), model.depth - 2.0) * ito
         f_k = load(f, k) * power(lam_k, model.depth - 1.0) * model.depth + curvature
-        store(f, k, f_k * sign_of(load(x, k)))
+        store(f, k, with_sign(f_k, load(x, k)))
 
 
 @drift.register(LogSigma)
@@ -363,7 +366,7 @@ def _noise_slope_additive(model: Any, x_i: Lane) -> Lane:
 @noise_slope.register(Sigma)
 def _noise_slope_sigma(model: Sigma, x_i: Lane) -> Lane:
     scale = 2.0 * model.kappa / model.beta * (model.depth - 1.0)
-    return power(absolute(x_i), 1.0 - 2.0 / model.depth) * sign_of(x_i) * scale
+    return with_sign(power(absolute(x_i), 1.0 - 2.0 / model.depth), x_i) * scale
 
 
 @rank_key.register(Lambda)
