@@ -422,7 +422,7 @@ def fast_pair_sums(work: Any, sums: Any, scratch: Any, size: int, depth: float, 
             store(sum_y, k, load(sum_y, k) * reciprocal(maximum(load(y, k), splat(TINY))))
         for b in range(size // BLOCK):
             first, last = bounds(size, b)
-            add_two_gaps_among(near, first, last)
+            add_two_gaps_among(near, first, last, False)
             add_two_gaps_between(near, first, last, max(first - BLOCK, 0), first)
     if any_of(~valid):
         direct_x, direct_y = rows[:size], rows[size : 2 * size]

@@ -11,7 +11,6 @@ from dlnmc_kernels.jit import apart, device, inlined
 from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, reciprocal, select, splat, store
 
 TILE = 4
-COLUMNS = 64  # of two sums at a time: 16 kB
 TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
 
@@ -190,23 +189,17 @@ def two_sums(x: Lane, y: Lane, tame: Taming, sum_x: Lane, sum_y: Lane) -> TwoSum
 
 @device
 def two_gap_sums(at: TwoSums, size: int) -> None:
-    """Write the sums over all pairs of the rows [0, size), by columns of which `COLUMNS` at a time stay in the fastest cache."""
-    begin, first = size % TILE, 0
-    add_rows(at, 0, begin, 0, size, True)
-    while begin < size:
-        last = min(begin + COLUMNS, size)
-        for k in range(begin, size, TILE):
-            add_two_gaps_of_tile(at, k, first, min(k, last), first == 0, k < last)
-        begin = first = last
+    """Write the sums over all pairs of the rows [0, size)."""
+    add_two_gaps_among(at, 0, size, True)
 
 
 @inlined
-def add_two_gaps_among(at: TwoSums, first: int, last: int) -> None:
-    """Add the pairs among the rows [first, last)."""
+def add_two_gaps_among(at: TwoSums, first: int, last: int, fresh: bool) -> None:
+    """Add the pairs among the rows [first, last), to sums 0 if `fresh`."""
     head = first + (last - first) % TILE
-    add_rows(at, first, head, first, last, False)
+    add_rows(at, first, head, first, last, fresh)
     for k in range(head, last, TILE):
-        add_two_gaps_of_tile(at, k, first, k, False, True)
+        add_two_gaps_of_tile(at, k, first, k, fresh, True)
 
 
 @inlined
@@ -220,7 +213,7 @@ def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, 
 
 @inlined
 def add_rows(at: TwoSums, first: int, last: int, first_column: int, last_column: int, fresh: bool) -> None:
-    """Add the pairs of rows that fill no tile and of columns before each, from sums 0 if `fresh`."""
+    """Add the pairs of rows that fill no tile and of columns before each, to sums 0 if `fresh`."""
     for k in range(first, last):
         if fresh:
             store(at.sum_x, k, splat(0.0))
