@@ -185,8 +185,6 @@ def against_peers(effort, count, kinds):
 
 def fast(effort):
     """CPU seconds of the sums over pairs of eight paths, fast and directly, and their ratio."""
-    if not hasattr(benchmarks, "fast_drift_rates"):
-        return {"absent": "this version has no fast sum"}
     rows = []
     for size in effort.of(FAST_SIZES):
         measured = [benchmarks.fast_drift_rates(size) for _ in range(effort.turns)]

@@ -143,10 +143,15 @@ def gradient_pointer(function: Any) -> Any:
     return pointer(call, types.void(_ADDRESS, _ADDRESS, _ADDRESS, types.intp, types.intp))
 
 
+def square(numbers: Any, size: int) -> Any:
+    """The first d² numbers of an array as a matrix, in pure Python."""
+    return numbers.reshape(-1)[: size * size].reshape(size, size)
+
+
 def value_at(function: Any, W: Any, p: Any, size: int) -> float:
     """E(W) by a function from `value_pointer`, for the first d² numbers of an array; they may be lost."""
     try:
-        return float(function(W.reshape(-1)[: size * size].reshape(size, size), p))
+        return float(function(square(W, size), p))
     except Exception:
         return np.nan
 
@@ -158,9 +163,9 @@ def _value_at(function, W, p, size):  # type: ignore[no-untyped-def]
 
 def gradient_at(function: Any, W: Any, p: Any, out: Any, size: int) -> None:
     """Write E'(W) likewise to `out` by a function from `gradient_pointer`."""
-    G = out.reshape(-1)[: size * size].reshape(size, size)
+    G = square(out, size)
     try:
-        G[:, :] = function(W.reshape(-1)[: size * size].reshape(size, size), p)
+        G[:, :] = function(square(W, size), p)
     except Exception:
         G[:, :] = np.nan
 

@@ -19,9 +19,10 @@ from numba.core.typed_passes import NativeLowering
 class _Part(JITCodeLibrary):
     """Code as Numba writes it. It has no address, and nothing that is asked of what has one."""
 
-    apart = False
+    apart = False  # never inlined
 
     def add_ir_module(self, module: Any) -> None:
+        """Take it in, with a stack that begins on a cache line: vectors that are put there would else lie across two."""
         for function in module.functions:
             if function.blocks:
                 function.attributes.alignstack = 64

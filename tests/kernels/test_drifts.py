@@ -18,7 +18,7 @@ from dlnmc_kernels.dyson import smallest_gap as smallest_dyson_gap
 from dlnmc_kernels.energies import Polynomial, Quadratic
 from dlnmc_kernels.jit import kernel
 from dlnmc_kernels.lanes import WIDTH, load, maximum, select, splat, store
-from dlnmc_kernels.pair_sums import TINY, TwoSums, two_gap_sums
+from dlnmc_kernels.pair_sums import TINY, entropy_of, tamed_product, taming, two_gap_sums, two_sums
 from dlnmc_kernels.singular_values import (
     DEEP,
     Lambda,
@@ -26,7 +26,6 @@ from dlnmc_kernels.singular_values import (
     Sigma,
     pair_sums_deep,
     smallest_gap,
-    tamed_product,
 )
 
 DEPTHS = [1.0, 1.5, 2.0, 3.0, 6.0, 24.0, 30.0, 100.0]
@@ -401,14 +400,11 @@ def test_drift_at_infinite_depth_is_equivariant_under_permutations_and_changes_o
 
 @kernel
 def both_pair_sums(depth, epsilon, x, y, log_y, floor, entropy, shallow_x, shallow_y, deep_x, deep_y):
-    share = 0.5 * (depth - 1.0) / depth
+    tame = taming(depth, epsilon)
+    two_gap_sums(two_sums(x, y, tame, shallow_x, shallow_y), len(x))
     for k in range(len(x)):
-        x_k, y_k = load(x, k), load(y, k)
-        store(floor, k, maximum(y_k * tamed_product(depth, epsilon, x_k), splat(TINY)))
-    two_gap_sums(TwoSums(x, y, floor, share, 1e9, shallow_x, shallow_y))
-    for k in range(len(x)):
-        store(floor, k, maximum(tamed_product(depth, epsilon, load(x, k)), splat(TINY)))
-        store(entropy, k, splat(share))
+        store(floor, k, maximum(tamed_product(tame, load(x, k)), splat(TINY)))
+        store(entropy, k, entropy_of(tame, load(x, k)))
     pair_sums_deep(x, log_y, floor, entropy, deep_x, deep_y)
 
 

@@ -10,11 +10,12 @@ from dlnmc_kernels.lanes import WIDTH, splat
 from dlnmc_kernels.pair_sums import (
     SAFE,
     TINY,
-    TwoSums,
+    Taming,
     add_gaps_between,
     add_two_gaps_between,
     gap_sums,
     two_gap_sums,
+    two_sums,
 )
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 13, 32]
@@ -31,13 +32,13 @@ def one_sum_between(x, floor, f, first, last, first_column, last_column):
 
 
 @kernel
-def two_sums(x, y, floor, share, fading, sum_x, sum_y):
-    two_gap_sums(TwoSums(x, y, floor, share, fading, sum_x, sum_y))
+def sums_of_two(x, y, tame, sum_x, sum_y):
+    two_gap_sums(two_sums(x, y, tame, sum_x, sum_y), len(x))
 
 
 @kernel
-def two_sums_between(x, y, floor, share, fading, sum_x, sum_y, first, last, first_column, last_column):
-    add_two_gaps_between(TwoSums(x, y, floor, share, fading, sum_x, sum_y), first, last, first_column, last_column)
+def sums_of_two_between(x, y, tame, sum_x, sum_y, first, last, first_column, last_column):
+    add_two_gaps_between(two_sums(x, y, tame, sum_x, sum_y), first, last, first_column, last_column)
 
 
 def ascending(size, seed, closest=0.0):
@@ -57,26 +58,26 @@ def plain_sum(x, floor):
     return terms.sum(axis=1), np.abs(terms).sum(axis=1)
 
 
-def plain_two_sums(x, y, floor, share, fading):
+def plain_two_sums(x, y, tame):
     """The sums of x and y and those of absolute values, with longer numbers."""
-    x, y, floor = (a.astype(np.longdouble) for a in (x, y, floor))
+    x, y = (a.astype(np.longdouble) for a in (x, y))
+    floor = np.maximum(y * np.minimum(tame.away, np.maximum(x, tame.gap_squared)), TINY)
     out = np.zeros((4, *x.shape), np.longdouble)
     for k in range(len(x)):
         for l in range(k):
             d_x, d_y = x[k] - x[l], y[k] - y[l]
             r = 1 / np.maximum(d_x * d_y, floor[k])
-            e = np.maximum(floor[k] - d_x * d_y, 0) * r * np.minimum(x[k] * fading, share) / np.maximum(y[k], TINY)
+            entropy = np.minimum(x[k] * tame.fading, tame.share) / np.maximum(y[k], TINY)
+            e = np.maximum(floor[k] - d_x * d_y, 0) * r * entropy
             r_x, r_y = d_y * r, d_x * r
             out[:, k] += [r_x, r_y + e, r_x, r_y + e]
             out[:, l] += [-r_x, -(r_y - e), r_x, r_y + e]
     return out
 
 
-def arguments_of_two(size, seed, power, taming):
-    x = ascending(size, seed, closest=1e-3)
-    y = x**power
-    floor = np.maximum(y * np.minimum(taming, x), TINY)
-    return x, y, floor, 0.3, 20.0
+def tamed(away):
+    """Taming of products up to `away`, with an entropy that fades below x = 0.015."""
+    return Taming(away, 1e-9 * away, 0.3, 20.0)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -91,12 +92,12 @@ def test_one_sum(size, floor):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("power", [1.0, 2.0, 8.0, 24.0])
-@pytest.mark.parametrize("taming", [0.0, 1e-5, 1e-2])
-def test_two_sums(size, power, taming):
-    at = arguments_of_two(size, size, power, taming)
-    sums = np.full((2, *at[0].shape), np.nan)
-    two_sums(*at, *sums)
-    expected = plain_two_sums(*at)
+@pytest.mark.parametrize("away", [0.0, 1e-5, 1e-2, 1.0])
+def test_two_sums(size, power, away):
+    x = ascending(size, size, closest=1e-3)
+    sums = np.full((2, *x.shape), np.nan)
+    sums_of_two(x, x**power, tamed(away), *sums)
+    expected = plain_two_sums(x, x**power, tamed(away))
     # a difference of powers has the rounding of the larger
     assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
     assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
@@ -106,17 +107,17 @@ def test_two_sums(size, power, taming):
 @given(rows=st.integers(0, 13), columns=st.integers(0, 13), between=st.integers(0, 3), seed=st.integers(0, 99))
 def test_the_sums_of_two_parts_and_between_them_are_those_of_all(rows, columns, between, seed):
     x = ascending(rows + columns + between, seed) if rows + columns + between else np.ones((0, WIDTH))
-    y, floor = x**3, np.maximum(x**3 * 1e-4, TINY)
+    y, tame = x**3, tamed(1e-4)
     f, sums = np.zeros_like(x), np.zeros((2, *x.shape))
     first = columns + between
     one_sum_between(x, 1e-3, f, first, len(x), 0, columns)
-    two_sums_between(x, y, floor, 0.3, 20.0, *sums, first, len(x), 0, columns)
+    sums_of_two_between(x, y, tame, *sums, first, len(x), 0, columns)
     part = np.zeros((3, *x.shape))
     for k in range(first, len(x)):
         for l in range(columns):
             pair = np.zeros((3, 2, WIDTH))
             one_sum(x[[l, k]], 1e-3, pair[0])
-            two_sums(x[[l, k]], y[[l, k]], floor[[l, k]], 0.3, 20.0, *pair[1:])
+            sums_of_two(x[[l, k]], y[[l, k]], tame, *pair[1:])
             part[:, [l, k]] += pair
     assert f == pytest.approx(part[0], rel=1e-12, abs=1e-10)
     assert sums == pytest.approx(part[1:], rel=1e-12, abs=1e-10)
@@ -126,19 +127,14 @@ def test_the_sums_of_two_parts_and_between_them_are_those_of_all(rows, columns, 
 @pytest.mark.parametrize("power", [2.0, 24.0])
 def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
     """Not even where they are tamed, or their products too small to share a division."""
-    at = arguments_of_two(size, 5, power, 1e-7)
-    alone = np.zeros((2, *at[0].shape))
-    x = at[0].copy()
-    x[:, 1:] = x[:, :1]  # no taming anywhere: the first lane has wide gaps
-    x[:] = np.linspace(0.3, 1.0, size)[:, None]
-    floor = np.maximum(x**power * 1e-7, TINY)
-    two_sums(x, x**power, floor, 0.3, 20.0, *alone)
+    x = np.linspace(0.3, 1.0, size)[:, None] * np.ones(WIDTH)  # no taming anywhere
+    alone = np.zeros((2, *x.shape))
+    sums_of_two(x, x**power, tamed(1e-7), *alone)
     others = np.linspace(0.3, 1.0, size)[:, None] * np.array([1.0, 1e-9, 1e-60, 1e-3, 1.0, 1.0, 1.0, 1.0])
     others[1:, 4] = others[0, 4] * (1.0 + 1e-12 * np.arange(1, size))
     others[:, 5] = 0.0
     together = np.zeros_like(alone)
-    floors = np.maximum(others**power * 1e-7, TINY)
-    two_sums(others, others**power, floors, 0.3, 20.0, *together)
+    sums_of_two(others, others**power, tamed(1e-7), *together)
     assert ((np.diff(others[:, 2]) * np.diff(others[:, 2] ** power)) < SAFE).any()
     assert np.isfinite(together).all()
     assert np.array_equal(together[:, :, [0, 6, 7]], alone[:, :, [0, 6, 7]])
@@ -152,11 +148,10 @@ def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_two_sums_of_tiny_and_huge_numbers(scale, power):
     """Products of two gaps are numbers, those of four are not."""
-    x, y, floor, share, fading = arguments_of_two(13, 3, power, 1e-5)
-    x_by, y_by = scale ** (1.0 / power), scale
-    at = x * x_by, y * y_by, np.maximum(floor * (x_by * y_by), TINY), share, fading / x_by
+    x, by = ascending(13, 3, closest=1e-3), scale ** (1.0 / power)
+    at = x * by, x**power * scale, Taming(1e-5 * by, 1e-14 * by, 0.3, 20.0 / by)
     sums = np.full((2, *x.shape), np.nan)
-    two_sums(*at, *sums)
+    sums_of_two(*at, *sums)
     expected = plain_two_sums(*at)
     assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
     assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
