@@ -137,7 +137,9 @@ class Stopwatch:
     def rate(self, seconds):
         """Path steps per second over one call. Where its length changes it is made once before, as it may compile."""
         taken = self.call()
-        if not 0.8 * seconds < taken < 3.0 * seconds:
+        for _ in range(3):  # short calls tell little of long ones
+            if 0.8 * seconds < taken < 3.0 * seconds:
+                break
             self.steps = max(1, round(1.2 * seconds * self.steps / self.call()))
             self.call()
             taken = self.call()
