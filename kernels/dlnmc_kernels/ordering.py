@@ -17,11 +17,11 @@ ALIVE, ABSENT = -1.0, -2.0  # values of STATUS; else the step at which the path 
 
 
 @device
-def keep_finite(proposal: Lane, tally: Lane, n: int) -> Lane:
-    """The mask of paths that go on: with a finite proposal, and not failed. For those that fail the step `n` is noted.
+def keep_finite(x: Lane, proposal: Lane, tally: Lane, n: int) -> Lane:
+    """The mask of paths that go on: with a finite proposal, and not failed. For others x is put into the proposal.
 
-    Absent paths, which fill up the last block, go on as if they were there: what a path does never depends on how many
-    there are.
+    For those that fail the step `n` is noted. Absent paths, which fill up the last block, go on as if they were there:
+    what a path does never depends on how many there are.
     """
     even, odd = splat(0.0), splat(0.0)
     for i in range(0, len(proposal) - 1, 2):
@@ -31,8 +31,10 @@ def keep_finite(proposal: Lane, tally: Lane, n: int) -> Lane:
     status = load(tally, STATUS)
     alive = status == ALIVE
     keep = (finite == 0.0) & (alive | (status == ABSENT))
-    if any_of(alive & ~keep):
+    if any_of(~keep):
         store(tally, STATUS, select(alive & ~keep, splat(float(n)), status))
+        for i in range(len(proposal)):
+            store(proposal, i, select(keep, load(proposal, i), load(x, i)))
     return keep
 
 
@@ -41,41 +43,39 @@ def keep_finite(proposal: Lane, tally: Lane, n: int) -> Lane:
 def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
     """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
     zero, one = splat(0.0), splat(1.0)
-    keep = keep_finite(proposal, tally, n)
-    old = load(x, 0)
-    before = select(keep, load(proposal, 0), old)
+    keep = keep_finite(x, proposal, tally, n)
+    before = load(proposal, 0)
+    sign_changes, tamed = select(before * load(x, 0) < 0.0, one, zero), zero
     store(x, 0, before)
-    sign_changes, tamed = select(before * old < 0.0, one, zero), zero
     crossed = ~(zero == zero)
     for i in range(1, len(x)):
-        old = load(x, i)
-        new = select(keep, load(proposal, i), old)
+        new = load(proposal, i)
+        sign_changes = sign_changes + select(new * load(x, i) < 0.0, one, zero)
         store(x, i, new)
-        sign_changes = sign_changes + select(new * old < 0.0, one, zero)
-        tamed = tamed + select(too_close(model, before, new, dt) & keep, one, zero)
+        tamed = tamed + select(too_close(model, before, new, dt), one, zero)
         crossed = crossed | (rank_key(model, before) > rank_key(model, new))
         before = new
     if any_of(crossed):
         store(tally, CROSSINGS, load(tally, CROSSINGS) + sort_together(model, x, (proposal,)))
-        tamed = close_pairs(model, x, dt, keep)
+        tamed = close_pairs(model, x, dt)
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
-    store(tally, TAMED, load(tally, TAMED) + tamed)
+    store(tally, TAMED, load(tally, TAMED) + select(keep, tamed, zero))
 
 
 @device
-def close_pairs(model: Any, x: Lane, dt: float, keep: Lane) -> Lane:
-    """How many neighbours are closer than the distance at which taming sets in, in the paths `keep`."""
+def close_pairs(model: Any, x: Lane, dt: float) -> Lane:
+    """How many neighbours are closer than the distance at which taming sets in."""
     count = splat(0.0)
     for i in range(1, len(x)):
-        count = count + select(too_close(model, load(x, i - 1), load(x, i), dt) & keep, splat(1.0), splat(0.0))
+        count = count + select(too_close(model, load(x, i - 1), load(x, i), dt), splat(1.0), splat(0.0))
     return count
 
 
 def settle_rows(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
     """`settle` for states whose rows are no components: they have no order, and nothing to count."""
-    keep = keep_finite(proposal, tally, n)
+    keep_finite(x, proposal, tally, n)
     for i in range(len(x)):
-        store(x, i, select(keep, load(proposal, i), load(x, i)))
+        store(x, i, load(proposal, i))
 
 
 @device
