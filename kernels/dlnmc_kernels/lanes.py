@@ -81,7 +81,7 @@ def _ternary(emit: Emit, result: types.Type, x: types.Type, y: types.Type, z: ty
 _ROWS = types.CPointer(types.float64)  # what `address` makes of an array
 
 
-def _element_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: Any, row: Any) -> ir.Value:
+def _element_pointer(context: Any, builder: ir.IRBuilder, array_type: types.Type, array: Any, row: Any) -> ir.Value:
     offset = builder.mul(row, ir.Constant(row.type, WIDTH))
     first = array if array_type == _ROWS else make_array(array_type)(context, builder, array).data
     return builder.gep(first, [offset])
@@ -99,7 +99,7 @@ def _lane_of(array: types.Type) -> LaneType:
 
 
 def address(array: Lane, row: int) -> Lane:
-    """Rows of eight from `row` on, for `load` and `store` alone: one word, where an array is nine, handed to functions."""
+    """Rows from `row` on, for `load` and `store` alone: one word to hand to functions, where an array is nine."""
     return array.reshape(-1, WIDTH)[row:]
 
 

@@ -1,8 +1,8 @@
 """Sums over pairs of reciprocal gaps, the cost of every drift: in tiles of four rows, which stay in registers.
 
 Four gaps share one division, 1/a = b/(ab), so that a pair costs about four multiplications. Rows must ascend in every
-lane: then a pair may be tamed only if it is as close as the nearest pair of its column. What a lane gets depends on its
-own numbers alone, to the last bit: where one path is tamed, another is computed as if none were.
+lane: a row that is tamed by another is tamed by all between, so that mostly neighbours are. What a lane gets depends on
+its own numbers alone, to the last bit: where one path is tamed, another is computed as if none were.
 """
 
 from typing import Any, NamedTuple

@@ -22,7 +22,7 @@ class _Part(JITCodeLibrary):
     apart = False  # never inlined
 
     def add_ir_module(self, module: Any) -> None:
-        """Take it in, with a stack that begins on a cache line: vectors that are put there would else lie across two."""
+        """Take it in, its stack beginning on a cache line: else vectors that are put there would lie across two."""
         for function in module.functions:
             if function.blocks:
                 function.attributes.alignstack = 64

@@ -159,7 +159,7 @@ def _milstein(
     drift(model, x, dt, proposal, work)
     for i in range(len(x)):
         x_i, z_i = load(x, i), load(z, i)
-        euler_maruyama = x_i + load(proposal, i) * dt + noise(model, x_i) * z_i * math.sqrt(dt)
+        euler_maruyama = x_i + load(proposal, i) * dt + noise(model, x_i) * math.sqrt(dt) * z_i
         store(proposal, i, euler_maruyama + noise_slope(model, x_i) * (z_i * z_i - 1.0) * (0.5 * dt))
 
 

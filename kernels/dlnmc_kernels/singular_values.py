@@ -44,7 +44,20 @@ from dlnmc_kernels.dispatch import (
 from dlnmc_kernels.elementary import exp, log, power
 from dlnmc_kernels.fast_sums import FAST_SIZE, fast_pair_sums
 from dlnmc_kernels.jit import device, inlined
-from dlnmc_kernels.lanes import Lane, absolute, address, float_bits, from_bits, load, maximum, minimum, reciprocal, select, splat, store
+from dlnmc_kernels.lanes import (
+    Lane,
+    absolute,
+    address,
+    float_bits,
+    from_bits,
+    load,
+    maximum,
+    minimum,
+    reciprocal,
+    select,
+    splat,
+    store,
+)
 from dlnmc_kernels.log_products import FACTORS, SMALLEST_FACTOR, log_of, normalised
 from dlnmc_kernels.pair_sums import TwoSums, entropy_of, tamed_product, taming, two_gap_sums
 
@@ -167,7 +180,7 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
 
 @inlined
 def with_sign(f: Lane, x: Lane) -> Lane:
-    """f where x is positive, −f where it is negative."""
+    """F where x is positive, −f where it is negative."""
     return from_bits(float_bits(f) ^ (float_bits(x) & SIGN_BIT))
 
 
