@@ -56,7 +56,8 @@ def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) 
         crossed = crossed | (rank_key(model, before) > rank_key(model, new))
         before = new
     if any_of(crossed):
-        store(tally, CROSSINGS, load(tally, CROSSINGS) + sort_together(model, x, (proposal,)))
+        exchanges = sort_together(model, x, (proposal,))
+        store(tally, CROSSINGS, load(tally, CROSSINGS) + select(keep, exchanges, zero))
         tamed = close_pairs(model, x, dt)
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
     store(tally, TAMED, load(tally, TAMED) + select(keep, tamed, zero))

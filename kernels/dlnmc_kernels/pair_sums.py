@@ -134,7 +134,8 @@ class Taming(NamedTuple):
 
     Where p < y_k min(away, max(x_k, gap_squared)), that counts for p, and the fraction of the repulsion that is lost is
     added to the y-sums of both, times min(share, x_k fading)/y_k. A row l that is tamed by row k is tamed by all
-    between, since p over this bound ascends with k.
+    between, since p over this bound ascends with k. Beyond `away` nothing fades: away · fading >= share, away >=
+    gap_squared.
     """
 
     away: float
@@ -287,15 +288,15 @@ def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, fresh: bool
     near = border
     while near > first and (large or any_of(is_alone(at, k, near - 1))):
         near -= 1
-    add_columns(at, k, first, near, border, fresh and not diagonal)
+    add_columns(at, k, first, near, border)
     if near < border:
         for i in range(k, k + TILE):
             add_pairs_of_row(at, i, near, border, k)
 
 
 @apart
-def add_columns(at: TwoSums, k: int, first: int, near: int, last: int, fresh: bool) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last), to sums 0 if `fresh`.
+def add_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last).
 
     With a and a + δ the gaps of two rows, Σ 1/(a + δ) is Σ a/(a(a + δ)), and Σ 1/a is that and δ Σ 1/(a(a + δ)).
     Pairs with the columns from `near` on that share no division are left out.
@@ -308,8 +309,8 @@ def add_columns(at: TwoSums, k: int, first: int, near: int, last: int, fresh: bo
         sums = add_column(at, k, l, x, y, sums, True)
     sum_x = two_rows(x[1] - x[0], sums[0], sums[1]) + two_rows(x[3] - x[2], sums[4], sums[5])
     sum_y = two_rows(y[1] - y[0], sums[2], sums[3]) + two_rows(y[3] - y[2], sums[6], sums[7])
-    add_to_four(at.sum_x, k, sum_x, fresh)
-    add_to_four(at.sum_y, k, sum_y, fresh)
+    add_to_four(at.sum_x, k, sum_x, False)
+    add_to_four(at.sum_y, k, sum_y, False)
 
 
 @inlined
@@ -319,14 +320,16 @@ def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: boo
     Those of two rows with the gaps a and b: Σ a/(ab) and Σ 1/(ab), of x and then of y, then those of the other two.
     If `near`, pairs that share no division are left out.
     """
-    x_l, y_l = load(at.x, l), load(at.y, l)
+    x_l, y_l, alone = load(at.x, l), load(at.y, l), splat(0.0) > 0.0
     a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
     a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
-    ab_x, ab_y, cd_x, cd_y, one = a_y * b_y, a_x * b_x, c_y * d_y, c_x * d_x, splat(1.0)
     if near:
         alone = is_alone(at, k, l)
-        in_ab, in_cd = reciprocal(select(alone, one, ab_x * ab_y)), reciprocal(select(alone, one, cd_x * cd_y))
-        in_ab, in_cd = select(alone, splat(0.0), in_ab), select(alone, splat(0.0), in_cd)
+        a_x, b_x, c_x, d_x = without(alone, a_x), without(alone, b_x), without(alone, c_x), without(alone, d_x)
+        a_y, b_y, c_y, d_y = without(alone, a_y), without(alone, b_y), without(alone, c_y), without(alone, d_y)
+    ab_x, ab_y, cd_x, cd_y = a_y * b_y, a_x * b_x, c_y * d_y, c_x * d_x
+    if near:
+        in_ab, in_cd = reciprocal(instead(alone, ab_x * ab_y)), reciprocal(instead(alone, cd_x * cd_y))
     else:
         in_ab, in_cd = reciprocal(ab_x * ab_y), reciprocal(cd_x * cd_y)
     ab_x, ab_y, cd_x, cd_y = ab_x * in_ab, ab_y * in_ab, cd_x * in_cd, cd_y * in_cd
@@ -334,6 +337,18 @@ def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: boo
     store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
     first = sums[0] + a_x * ab_x, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
     return (*first, sums[4] + c_x * cd_x, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+
+
+@inlined
+def without(alone: Lane, p: Lane) -> Lane:
+    """0 in the paths `alone`, else p."""
+    return select(alone, splat(0.0), p)
+
+
+@inlined
+def instead(alone: Lane, p: Lane) -> Lane:
+    """1 in the paths `alone`, else p."""
+    return select(alone, splat(1.0), p)
 
 
 @inlined

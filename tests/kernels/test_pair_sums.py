@@ -76,8 +76,8 @@ def plain_two_sums(x, y, tame):
 
 
 def tamed(away):
-    """Taming of products up to `away`, with an entropy that fades below x = 0.015."""
-    return Taming(away, 1e-9 * away, 0.3, 20.0)
+    """Taming of products up to `away`, with an entropy that fades near 0."""
+    return Taming(away, 0.1 * away, 0.3, 3.0 / max(away, TINY))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -134,7 +134,8 @@ def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
     others[1:, 4] = others[0, 4] * (1.0 + 1e-12 * np.arange(1, size))
     others[:, 5] = 0.0
     together = np.zeros_like(alone)
-    sums_of_two(others, others**power, tamed(1e-7), *together)
+    with np.errstate(all="ignore"):  # of what is discarded
+        sums_of_two(others, others**power, tamed(1e-7), *together)
     assert ((np.diff(others[:, 2]) * np.diff(others[:, 2] ** power)) < SAFE).any()
     assert np.isfinite(together).all()
     assert np.array_equal(together[:, :, [0, 6, 7]], alone[:, :, [0, 6, 7]])
@@ -144,14 +145,16 @@ def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
     assert np.array_equal(f[:, [0, 6, 7]], g[:, [0, 6, 7]])
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e60, 1e100])
-@pytest.mark.parametrize("power", [1.0, 2.0])
-def test_two_sums_of_tiny_and_huge_numbers(scale, power):
-    """Products of two gaps are numbers, those of four are not."""
+@pytest.mark.parametrize(
+    ("power", "scale"), [(p, s) for p in (1.0, 2.0, 24.0) for s in (1e-60, 1e60, 1e100)] + [(2.0, 1e180), (24.0, 1e180)]
+)
+def test_two_sums_of_tiny_and_huge_numbers(power, scale):
+    """Products of two gaps are numbers, those of four are not, nor always those of two in y."""
     x, by = ascending(13, 3, closest=1e-3), scale ** (1.0 / power)
-    at = x * by, x**power * scale, Taming(1e-5 * by, 1e-14 * by, 0.3, 20.0 / by)
+    at = x * by, x**power * scale, Taming(1e-5 * by, 1e-6 * by, 0.3, 3e5 / by)
     sums = np.full((2, *x.shape), np.nan)
-    sums_of_two(*at, *sums)
+    with np.errstate(all="ignore"):  # of what is discarded
+        sums_of_two(*at, *sums)
     expected = plain_two_sums(*at)
     assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
     assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
