@@ -83,7 +83,8 @@ def pair_sums(x, y, depth, epsilon=0.0, fast=True):
     """The sums of x and of y; ε is the least distance in λ."""
     work = np.full((SCRATCH, *x.shape), np.nan)
     work[0], work[1] = x, y
-    fast_sums.pair_sums(depth, epsilon, work, fast)
+    with np.errstate(all="ignore"):  # of what is discarded
+        fast_sums.pair_sums(depth, epsilon, work, fast)
     return work[2], work[3]
 
 
