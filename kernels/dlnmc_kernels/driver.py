@@ -20,8 +20,8 @@ from dlnmc_kernels.dispatch import (
     settle,
     step,
 )
-from dlnmc_kernels.jit import device, kernel
-from dlnmc_kernels.lanes import WIDTH, Lane, aligned_rows, lane_numbers, load, store
+from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
+from dlnmc_kernels.lanes import WIDTH, Lane, align_stack, aligned_rows, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
 from dlnmc_kernels.ordering import sort
 from dlnmc_kernels.philox import fill_normals, fill_uniforms
@@ -111,6 +111,8 @@ def run(
     low, bins_per_unit
         The histogram's lower edge and the inverse of its bin width.
     """
+    if not JIT_DISABLED:
+        align_stack()
     size = state.x.shape[1]
     count_of_normals = normals_per_step(model, size)
     scratch = scratch_rows(scheme)
