@@ -112,7 +112,7 @@ def run(
         The histogram's lower edge and the inverse of its bin width.
     """
     if not JIT_DISABLED:
-        align_stack()
+        align_stack()  # type: ignore[call-arg]
     size = state.x.shape[1]
     count_of_normals = normals_per_step(model, size)
     scratch = scratch_rows(scheme)
