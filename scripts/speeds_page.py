@@ -33,7 +33,10 @@ def table(header, rows):
 def number(value, unit=1.0, digits=3):
     if isinstance(value, str):
         return value
-    return "–" if value is None else f"{value / unit:.{digits}g}"
+    if value is None:
+        return "–"
+    text = f"{value / unit:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and float(text) < 1e5 else text
 
 
 # ---------------------------------------------------------------- sections

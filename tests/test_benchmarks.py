@@ -214,6 +214,11 @@ def test_the_reference_sums_pairs(tmp_path):
     assert all(row["error"] < 1e-14 and row["pairs_per_second"] > 1e7 for row in rows)
 
 
+def test_numbers_are_rounded_and_have_no_exponent_that_is_not_needed():
+    words = [speeds_page.number(value, digits=2) for value in (None, "text", 0.0061, 7.77, 99.6, 104.0, 3.43e7)]
+    assert words == ["–", "text", "0.0061", "7.8", "100", "100", "3.4e+07"]
+
+
 # --- the command ---
 
 
