@@ -20,12 +20,13 @@ from dlnmc_kernels.dispatch import (
     settle,
     step,
 )
-from dlnmc_kernels.jit import JIT_DISABLED, device, kernel
-from dlnmc_kernels.lanes import WIDTH, Lane, align_stack, aligned_rows, lane_numbers, load, store
+from dlnmc_kernels.jit import device, kernel
+from dlnmc_kernels.lanes import WIDTH, Lane, lane_numbers, load, store
 from dlnmc_kernels.observables import accumulate, count
 from dlnmc_kernels.ordering import sort
 from dlnmc_kernels.philox import fill_normals, fill_uniforms
 from dlnmc_kernels.schemes import Noise
+from dlnmc_kernels.workspace import workspace
 
 
 class Schedule(NamedTuple):
@@ -111,19 +112,19 @@ def run(
     low, bins_per_unit
         The histogram's lower edge and the inverse of its bin width.
     """
-    if not JIT_DISABLED:
-        align_stack()  # type: ignore[call-arg]
-    size = state.x.shape[1]
-    count_of_normals = normals_per_step(model, size)
-    scratch = scratch_rows(scheme)
-    z = aligned_rows(count_of_normals + 2)
-    proposal = aligned_rows(size)
-    values = aligned_rows(results.samples.shape[2])
-    work = aligned_rows(scratch * size).reshape((scratch, size, WIDTH))
+    size, count_of_values = state.x.shape[1], results.samples.shape[2]
+    count_of_normals, scratch = normals_per_step(model, size), scratch_rows(scheme)
+    rows = workspace(2 * size + count_of_normals + 2 + count_of_values + scratch * size)
+    x, rows = rows[:size], rows[size:]
+    proposal, rows = rows[:size], rows[size:]
+    z, rows = rows[: count_of_normals + 2], rows[count_of_normals + 2 :]
+    values, rows = rows[:count_of_values], rows[count_of_values:]
+    work = rows.reshape((scratch, size, WIDTH))
     first_event = np.searchsorted(schedule.steps, from_step)
     for b in range(state.x.shape[0]):
         path = lane_numbers() + np.uint64(first_block + b) * np.uint64(WIDTH)
-        x, memory, tally = state.x[b], state.memory[b], state.tally[b]
+        memory, tally = state.memory[b], state.tally[b]
+        copy(state.x[b], x)
         event = first_event
         for n in range(from_step, to_step):
             draw(scheme, count_of_normals, noise, path, n, z)
@@ -145,6 +146,7 @@ def run(
             if n < schedule.last_step:
                 step(scheme, model, x, z, dt, proposal, memory, tally, work)
                 settle(model, x, proposal, dt, tally, n)
+        copy(x, state.x[b])
 
 
 @kernel

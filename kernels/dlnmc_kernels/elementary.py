@@ -129,13 +129,17 @@ def power(x: Lane, exponent: float) -> Lane:
     n = int(exponent)
     if n != exponent or n < 0 or n > 64:
         return real_power(x, exponent)
-    result, square = splat(1.0), x
-    while n > 0:
-        if n & 1:
-            result = result * square
-        n >>= 1
-        if n > 0:
-            square = square * square
+    if n == 0:
+        return splat(1.0)
+    below = n | n >> 1
+    below |= below >> 2
+    below |= below >> 4
+    result, bit = x, (below + 1) >> 1  # the highest bit of n
+    while bit > 1:
+        bit >>= 1
+        result = result * result
+        if n & bit:
+            result = result * x
     return result
 
 

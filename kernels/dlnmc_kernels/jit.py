@@ -21,7 +21,7 @@ from numba.core import sigutils
 from numba.core.ccallback import CFunc
 
 from dlnmc_kernels.cache import KernelCache
-from dlnmc_kernels.parts import Part, PartCompiler
+from dlnmc_kernels.parts import EntryCompiler, Part, PartCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,7 +131,7 @@ def overload(function: F, **options: Any) -> Any:
 
 def compiled(function: F) -> F:
     """Compile an entry point that takes functions, of which compiled code cannot be kept on disk."""
-    return numba.njit(function, nogil=True, **FLAGS)
+    return numba.njit(function, nogil=True, pipeline_class=EntryCompiler, **FLAGS)
 
 
 def pointer(function: Callable[..., Any], signature: Any) -> Any:
@@ -142,7 +142,7 @@ def pointer(function: Callable[..., Any], signature: Any) -> Any:
 def kept_pointer(function: Callable[..., Any], signature: Any) -> Any:
     """The same, kept in the cache directory."""
     arguments, result = sigutils.normalize_signature(signature)
-    code: Any = CFunc(function, (arguments, result), {}, FLAGS)
+    code: Any = CFunc(function, (arguments, result), {}, FLAGS, pipeline_class=EntryCompiler)
     code._cache = KernelCache(function, cache_directory())
     code.compile()
     return code
@@ -152,6 +152,6 @@ def kernel(function: F) -> F:
     """Compile an entry point: called from Python, without the GIL, kept in the cache directory."""
     if JIT_DISABLED:
         return function
-    entry: Any = numba.njit(function, nogil=True, **FLAGS)
+    entry: Any = numba.njit(function, nogil=True, pipeline_class=EntryCompiler, **FLAGS)
     entry._cache = KernelCache(function, cache_directory())
     return entry

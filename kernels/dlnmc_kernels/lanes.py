@@ -98,17 +98,6 @@ def _lane_of(array: types.Type) -> LaneType:
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def align_stack(typing_context):  # type: ignore[no-untyped-def]
-    """Let the stack of the kernel that says so begin on a cache line, as those of parts do: see `parts`."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        builder.function.attributes.alignstack = 64
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 def address(array: Lane, row: int) -> Lane:
     """Rows from `row` on, for `load` and `store` alone: one word to hand to functions, where an array is nine."""
     return array.reshape(-1, WIDTH)[row:]

@@ -13,6 +13,7 @@ from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, r
 TILE = 4
 TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
+SPREAD = 64.0  # two rows that are farther apart, in units of their gap to a column, share nothing with it
 
 
 @inlined
@@ -199,8 +200,11 @@ def add_two_gaps_among(at: TwoSums, first: int, last: int, fresh: bool) -> None:
     """Add the pairs among the rows [first, last), to sums 0 if `fresh`."""
     head = first + (last - first) % TILE
     add_rows(at, first, head, first, last, fresh)
+    large = is_large(at, last - 1, first)
     for k in range(head, last, TILE):
-        add_two_gaps_of_tile(at, k, first, k, fresh, True)
+        border = max(k - 1, first)
+        add_diagonal(at, k, border, fresh, large)
+        add_two_gaps_of_tile(at, k, first, border, large)
 
 
 @inlined
@@ -208,8 +212,9 @@ def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, 
     """Add the pairs of the rows [first, last) and the columns [first_column, last_column), all below them."""
     head = first + (last - first) % TILE
     add_rows(at, first, head, first_column, last_column, False)
+    large = is_large(at, last - 1, first_column)
     for k in range(head, last, TILE):
-        add_two_gaps_of_tile(at, k, first_column, last_column, False, False)
+        add_two_gaps_of_tile(at, k, first_column, last_column, large)
 
 
 @inlined
@@ -219,7 +224,7 @@ def add_rows(at: TwoSums, first: int, last: int, first_column: int, last_column:
         if fresh:
             store(at.sum_x, k, splat(0.0))
             store(at.sum_y, k, splat(0.0))
-        add_pairs_of_row(at, k, first_column, min(k, last_column), -1)
+        add_pairs_of_row(at, k, first_column, min(k, last_column))
 
 
 @inlined
@@ -235,10 +240,22 @@ def floor_of(at: TwoSums, k: int) -> Lane:
 
 
 @inlined
+def is_large(at: TwoSums, k: int, l: int) -> bool:
+    """Whether in some path a product of gaps of a row up to k and a row from l on is too large to share a division."""
+    return any_of(product_of_gaps(at, k, l) > LARGE)
+
+
+@inlined
 def is_alone(at: TwoSums, k: int, l: int) -> Lane:
-    """The mask of paths in which the pairs of the four rows from k and row l share no division: one may not."""
+    """The mask of paths in which the pairs of the four rows from k and row l share nothing: one may not.
+
+    If it is false for a row, it is for all below.
+    """
     small = product_of_gaps(at, k, l) < maximum(floor_of(at, k), splat(SAFE))
-    return small | (product_of_gaps(at, k + TILE - 1, l) > LARGE)
+    large = product_of_gaps(at, k + TILE - 1, l) > LARGE
+    x, x_l = four(at.x, k), load(at.x, l)
+    wide = (x[1] - x[0] > (x[0] - x_l) * SPREAD) | (x[3] - x[2] > (x[2] - x_l) * SPREAD)
+    return small | large | wide
 
 
 @inlined
@@ -248,26 +265,16 @@ def lost_entropy(tame: Taming, x_k: Lane) -> Lane:
 
 
 @inlined
-def entropy_of_pair(product: Lane, tamed: Lane, r: Lane, lost: Lane) -> Lane:
-    """What remains of entropy for a pair with this product of gaps, 0 unless tamed; r is the reciprocal of `tamed`."""
-    return (tamed - product) * r * (lost * r)
+def entropy_of_pair(product: Lane, r: Lane, lost: Lane) -> Lane:
+    """What remains of entropy for a pair with this product of gaps, 0 unless tamed; r is the reciprocal that counts."""
+    return (1.0 - product * r) * (lost * r)
 
 
 @inlined
-def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, tile: int) -> None:
-    """Add the pairs of row k and the columns [first, last), each with a division of its own.
-
-    With a tile >= 0, the first of its rows, only those which share no division with the pairs of the others.
-    """
-    floor, lost = floor_of(at, k), lost_entropy(at.tame, load(at.x, k))
+def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
+    """Add the pairs of row k and the columns [first, last), each with a division of its own."""
     for l in range(first, last):
-        d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
-        product = maximum(d_x * d_y, floor)
-        r = reciprocal(product)
-        e = entropy_of_pair(d_x * d_y, product, r, lost)
-        if tile >= 0:
-            r = select(is_alone(at, tile, l), r, splat(0.0))
-        r_x, r_y = d_y * r, d_x * r
+        r_x, r_y, e = tamed_pair(at, k, l)
         store(at.sum_x, k, load(at.sum_x, k) + r_x)
         store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
         store(at.sum_x, l, load(at.sum_x, l) - r_x)
@@ -275,50 +282,56 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int, tile: int) -> N
 
 
 @inlined
-def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, fresh: bool, diagonal: bool) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last), and if `diagonal` those among them.
+def tamed_pair(at: TwoSums, k: int, l: int) -> tuple[Lane, Lane, Lane]:
+    """The repulsion of rows k > l in x and in y, and what remains of entropy."""
+    d_x, d_y = load(at.x, k) - load(at.x, l), load(at.y, k) - load(at.y, l)
+    r = reciprocal(maximum(d_x * d_y, floor_of(at, k)))
+    return d_y * r, d_x * r, entropy_of_pair(d_x * d_y, r, lost_entropy(at.tame, load(at.x, k)))
 
-    Neighbours are tamed so often that a branch for them would cost more than what it saves: if `diagonal` the last
-    column, `border`, goes with the rows.
-    """
-    border, large = last, any_of(product_of_gaps(at, k + TILE - 1, first) > LARGE)
-    if diagonal:
-        border = max(k - 1, first)
-        add_diagonal(at, k, border, fresh, large)
-    near = border
+
+@inlined
+def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, large: bool) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last)."""
+    near = last
     while near > first and (large or any_of(is_alone(at, k, near - 1))):
         near -= 1
-    add_columns(at, k, first, near, border)
-    if near < border:
-        for i in range(k, k + TILE):
-            add_pairs_of_row(at, i, near, border, k)
+    add_columns(at, k, first, near, last)
 
 
 @apart
 def add_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last).
+    """Add the pairs of the four rows from k and the columns [first, last); those from `near` on may share nothing.
 
     With a and a + δ the gaps of two rows, Σ 1/(a + δ) is Σ a/(a(a + δ)), and Σ 1/a is that and δ Σ 1/(a(a + δ)).
-    Pairs with the columns from `near` on that share no division are left out.
     """
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
         sums = add_column(at, k, l, x, y, sums, False)
-    for l in range(near, last):
-        sums = add_column(at, k, l, x, y, sums, True)
-    sum_x = two_rows(x[1] - x[0], sums[0], sums[1]) + two_rows(x[3] - x[2], sums[4], sums[5])
+    if near < last:
+        sums = add_near_columns(at, k, near, last, sums)
+    sum_x = halves(x[1] - x[0], sums[0], sums[1]) + halves(x[3] - x[2], sums[4], sums[5])
     sum_y = two_rows(y[1] - y[0], sums[2], sums[3]) + two_rows(y[3] - y[2], sums[6], sums[7])
     add_to_four(at.sum_x, k, sum_x, False)
     add_to_four(at.sum_y, k, sum_y, False)
+
+
+@apart
+def add_near_columns(at: TwoSums, k: int, near: int, last: int, sums: Any) -> Any:
+    """The same for the columns that may share nothing; the result is that of `add_column`."""
+    x, y = four(at.x, k), four(at.y, k)
+    for l in range(near, last):
+        sums = add_column(at, k, l, x, y, sums, True)
+        add_lone_pairs(at, k, l)
+    return sums
 
 
 @inlined
 def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: bool) -> Any:
     """Add the pairs of four rows and column l to its sums; return those of the rows, as they are to be continued.
 
-    Those of two rows with the gaps a and b: Σ a/(ab) and Σ 1/(ab), of x and then of y, then those of the other two.
-    If `near`, pairs that share no division are left out.
+    Those of two rows with the gaps a and b: of x Σ (1/a + 1/b) and Σ 1/(ab), of y Σ a/(ab) and Σ 1/(ab); then those of
+    the other two. If `near`, pairs that share nothing are left out.
     """
     x_l, y_l, alone = load(at.x, l), load(at.y, l), splat(0.0) > 0.0
     a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
@@ -333,10 +346,30 @@ def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: boo
     else:
         in_ab, in_cd = reciprocal(ab_x * ab_y), reciprocal(cd_x * cd_y)
     ab_x, ab_y, cd_x, cd_y = ab_x * in_ab, ab_y * in_ab, cd_x * in_cd, cd_y * in_cd
-    store(at.sum_x, l, load(at.sum_x, l) - (a_x + b_x) * ab_x - (c_x + d_x) * cd_x)
+    of_ab, of_cd = (a_x + b_x) * ab_x, (c_x + d_x) * cd_x
+    store(at.sum_x, l, load(at.sum_x, l) - of_ab - of_cd)
     store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
-    first = sums[0] + a_x * ab_x, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
-    return (*first, sums[4] + c_x * cd_x, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+    first = sums[0] + of_ab, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
+    return (*first, sums[4] + of_cd, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+
+
+@inlined
+def add_lone_pairs(at: TwoSums, k: int, l: int) -> None:
+    """Add the pairs of the four rows from k and row l that share nothing."""
+    alone = is_alone(at, k, l)
+    for i in range(k, k + TILE):
+        r_x, r_y, e = tamed_pair(at, i, l)
+        r_x, r_y, e = among(alone, r_x), among(alone, r_y), among(alone, e)
+        store(at.sum_x, i, load(at.sum_x, i) + r_x)
+        store(at.sum_y, i, load(at.sum_y, i) + (r_y + e))
+        store(at.sum_x, l, load(at.sum_x, l) - r_x)
+        store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
+
+
+@inlined
+def among(alone: Lane, p: Lane) -> Lane:
+    """The number p in the paths `alone`, else 0."""
+    return select(alone, p, splat(0.0))
 
 
 @inlined
@@ -355,6 +388,16 @@ def instead(alone: Lane, p: Lane) -> Lane:
 def two_rows(delta: Lane, upper: Lane, products: Lane) -> tuple[Lane, Lane]:
     """Σ 1/a and Σ 1/b of a row and the next, from Σ a/(ab) and Σ 1/(ab), with b = a + δ."""
     return upper + delta * products, upper
+
+
+@inlined
+def halves(delta: Lane, both: Lane, products: Lane) -> tuple[Lane, Lane]:
+    """Σ 1/a and Σ 1/b of a row and the next, from their sum and Σ 1/(ab), with b = a + δ, δ <= SPREAD a.
+
+    The bound keeps their difference δ Σ 1/(ab) from being much larger than the smaller.
+    """
+    difference = delta * products
+    return (both + difference) * 0.5, (both - difference) * 0.5
 
 
 @inlined
@@ -394,13 +437,15 @@ def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> 
     in_a, in_c = reciprocals_of(a, c, rare)
     in_d, in_e = reciprocals_of(d, e, rare)
     in_b, in_g = reciprocals_of(b, g, rare)
-    of_a = entropy_of_pair(a_x * a_y, a, in_a, lost[1])
-    of_b = entropy_of_pair(b_x * b_y, b, in_b, lost[2])
-    of_c = entropy_of_pair(c_x * c_y, c, in_c, lost[3])
-    others = (d_x * d_y < f[2]) | (e_x * e_y < f[3])
+    of_a = entropy_of_pair(a_x * a_y, in_a, lost[1])
+    of_b = entropy_of_pair(b_x * b_y, in_b, lost[2])
+    of_c = entropy_of_pair(c_x * c_y, in_c, lost[3])
+    of_d = entropy_of_pair(d_x * d_y, in_d, lost[2])
+    of_e = entropy_of_pair(e_x * e_y, in_e, lost[3])
+    others = g_x * g_y < f[3]
     in_x = among_four(a_y * in_a, c_y * in_c, d_y * in_d, e_y * in_e, g_y * in_g, b_y * in_b)
     in_y = among_four(a_x * in_a, c_x * in_c, d_x * in_d, e_x * in_e, g_x * in_g, b_x * in_b)
-    in_y = plus(in_y, (of_a, of_a + of_b, of_b + of_c, of_c))
+    in_y = plus(in_y, (of_a + of_d, of_a + of_b + of_e, of_b + of_c + of_d, of_c + of_e))
     if border < k:
         x_l, y_l = load(at.x, border), load(at.y, border)
         a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
@@ -408,27 +453,25 @@ def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> 
         a, b = maximum(a_x * a_y, f[0]), maximum(b_x * b_y, f[1])
         in_a, in_b = reciprocals_of(a, b, rare)
         in_c, in_d = reciprocals_of(maximum(c_x * c_y, f[2]), maximum(d_x * d_y, f[3]), rare)
-        of_a = entropy_of_pair(a_x * a_y, a, in_a, lost[0])
-        others = others | (b_x * b_y < f[1])
+        of_a = entropy_of_pair(a_x * a_y, in_a, lost[0])
+        of_b = entropy_of_pair(b_x * b_y, in_b, lost[1])
+        others = others | (c_x * c_y < f[2])
         a_x, a_y, b_x, b_y = a_y * in_a, a_x * in_a, b_y * in_b, b_x * in_b
         c_x, c_y, d_x, d_y = c_y * in_c, c_x * in_c, d_y * in_d, d_x * in_d
         store(at.sum_x, border, load(at.sum_x, border) - ((a_x + b_x) + (c_x + d_x)))
-        store(at.sum_y, border, load(at.sum_y, border) - ((a_y + b_y) + (c_y + d_y) - of_a))
-        in_x, in_y = plus(in_x, (a_x, b_x, c_x, d_x)), plus(in_y, (a_y + of_a, b_y, c_y, d_y))
+        store(at.sum_y, border, load(at.sum_y, border) - ((a_y + b_y) + (c_y + d_y) - (of_a + of_b)))
+        in_x, in_y = plus(in_x, (a_x, b_x, c_x, d_x)), plus(in_y, (a_y + of_a, b_y + of_b, c_y, d_y))
     add_to_four(at.sum_x, k, in_x, fresh)
     add_to_four(at.sum_y, k, in_y, fresh)
     if any_of(others):
-        for i in range(k + 1, k + TILE):
-            add_entropy_of_row(at, i, border, i - 1)
+        for i in range(k + 2, k + TILE):
+            add_entropy_of_row(at, i, border, i - 2)
 
 
 @inlined
 def add_entropy_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
     """Add what remains of entropy where the pairs of row k and the columns [first, last) are tamed."""
-    floor, lost = floor_of(at, k), lost_entropy(at.tame, load(at.x, k))
     for l in range(first, last):
-        product = product_of_gaps(at, k, l)
-        tamed = maximum(product, floor)
-        e = entropy_of_pair(product, tamed, reciprocal(tamed), lost)
+        e = tamed_pair(at, k, l)[2]
         store(at.sum_y, k, load(at.sum_y, k) + e)
         store(at.sum_y, l, load(at.sum_y, l) + e)

@@ -12,23 +12,13 @@ import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
+from numba.core.lowering import Lower
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
 
 class _Part(JITCodeLibrary):
     """Code as Numba writes it. It has no address, and nothing that is asked of what has one."""
-
-    apart = False  # never inlined
-
-    def add_ir_module(self, module: Any) -> None:
-        """Take it in, its stack beginning on a cache line: else vectors that are put there would lie across two."""
-        for function in module.functions:
-            if function.blocks:
-                function.attributes.alignstack = 64
-                if self.apart:
-                    function.attributes.add("noinline")
-        super().add_ir_module(module)
 
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
@@ -51,26 +41,52 @@ class _Part(JITCodeLibrary):
         pass
 
 
+class _Lower(Lower):
+    """How functions are written, with a stack that begins on a cache line: else vectors there would lie across two."""
+
+    def post_lower(self) -> None:
+        super().post_lower()
+        self.function.attributes.alignstack = 64
+        if getattr(self.func_ir.func_id.func, "apart", False):
+            self.function.attributes.add("noinline")
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _LowerPart(NativeLowering):
+class _LowerEntry(NativeLowering):
+    _name = "entry_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _Lower
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerPart(_LowerEntry):
     _name = "part_lowering"
 
     def run_pass(self, state: Any) -> bool:
         state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
         state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.apart = getattr(state.func_id.func, "apart", False)
         return bool(super().run_pass(state))
 
 
-class PartCompiler(CompilerBase):
-    """The pipeline of passes for `numba.jit(pipeline_class=...)` and the options of overloads."""
+class EntryCompiler(CompilerBase):
+    """The pipeline of passes for `numba.jit(pipeline_class=...)`, for what is called from Python or by its address."""
+
+    lowering: Any = _LowerEntry
 
     def define_pipelines(self) -> list[Any]:
-        """Numba's own, with the last step cut short."""
+        """Numba's own, but for the step that writes the code."""
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [(_LowerPart if own is NativeLowering else own, why) for own, why in pipeline.passes]
+        pipeline.passes = [(self.lowering if own is NativeLowering else own, why) for own, why in pipeline.passes]
         pipeline.finalize()
         return [pipeline]
+
+
+class PartCompiler(EntryCompiler):
+    """The same for parts, also in the options of overloads."""
+
+    lowering = _LowerPart
 
 
 class Part(CPUDispatcher):

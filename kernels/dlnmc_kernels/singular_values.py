@@ -180,7 +180,7 @@ def entropic_sums(inverse_depth: float, x: Lane, log_y: Lane, floor: Lane, sum_x
 
 @inlined
 def with_sign(f: Lane, x: Lane) -> Lane:
-    """F where x is positive, −f where it is negative."""
+    """The number f where x is positive, −f where it is negative."""
     return from_bits(float_bits(f) ^ (float_bits(x) & SIGN_BIT))
 
 
