@@ -42,34 +42,47 @@ def keep_finite(x: Lane, proposal: Lane, tally: Lane, n: int) -> Lane:
 @device
 def accept(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:
     """Move `x` to `proposal` where that is finite; where it is not, freeze the path and note the step `n`."""
-    zero, one = splat(0.0), splat(1.0)
-    keep = keep_finite(x, proposal, tally, n)
-    before = load(proposal, 0)
-    sign_changes, tamed = select(before * load(x, 0) < 0.0, one, zero), zero
-    store(x, 0, before)
-    crossed = ~(zero == zero)
-    for i in range(1, len(x)):
-        new = load(proposal, i)
-        sign_changes = sign_changes + select(new * load(x, i) < 0.0, one, zero)
-        store(x, i, new)
-        tamed = tamed + select(too_close(model, before, new, dt), one, zero)
-        crossed = crossed | (rank_key(model, before) > rank_key(model, new))
-        before = new
-    if any_of(crossed):
-        exchanges = sort_together(model, x, (proposal,))
-        store(tally, CROSSINGS, load(tally, CROSSINGS) + select(keep, exchanges, zero))
-        tamed = close_pairs(model, x, dt)
+    keep, zero = keep_finite(x, proposal, tally, n), splat(0.0)
+    sign_changes, exchanges, tamed, unsorted = put_in_place(model, proposal, x, dt)
+    while any_of(unsorted):
+        _, more, tamed, unsorted = put_in_place(model, x, x, dt)
+        exchanges = exchanges + more
+    store(tally, CROSSINGS, load(tally, CROSSINGS) + select(keep, exchanges, zero))
     store(tally, SIGN_CHANGES, load(tally, SIGN_CHANGES) + sign_changes)
     store(tally, TAMED, load(tally, TAMED) + select(keep, tamed, zero))
 
 
 @device
-def close_pairs(model: Any, x: Lane, dt: float) -> Lane:
-    """How many neighbours are closer than the distance at which taming sets in."""
-    count = splat(0.0)
+def put_in_place(model: Any, rows: Lane, x: Lane, dt: float) -> tuple[Lane, Lane, Lane, Lane]:
+    """Move `x` to `rows`, which may be the same, letting each row change places with the largest before it if larger.
+
+    Rows are in order then if none has passed more than one other on its way down.
+
+    Returns
+    -------
+    tuple
+        How many changed their signs, how many their places, how many neighbours are closer than the distance at which
+        taming sets in, and the mask of paths that are not in order.
+    """
+    zero, one = splat(0.0), splat(1.0)
+    largest = load(rows, 0)
+    sign_changes = select(largest * load(x, 0) < 0.0, one, zero)
+    before, exchanges, tamed, unsorted = largest, zero, zero, ~(zero == zero)
     for i in range(1, len(x)):
-        count = count + select(too_close(model, load(x, i - 1), load(x, i), dt), splat(1.0), splat(0.0))
-    return count
+        new = load(rows, i)
+        sign_changes = sign_changes + select(new * load(x, i) < 0.0, one, zero)
+        descends = rank_key(model, largest) > rank_key(model, new)
+        exchanges = exchanges + select(descends, one, zero)
+        placed, largest = select(descends, new, largest), select(descends, largest, new)
+        if i > 1:
+            tamed = tamed + select(too_close(model, before, placed, dt), one, zero)
+            unsorted = unsorted | (rank_key(model, before) > rank_key(model, placed))
+        store(x, i - 1, placed)
+        before = placed
+    store(x, len(x) - 1, largest)
+    if len(x) > 1:
+        tamed = tamed + select(too_close(model, before, largest, dt), one, zero)
+    return sign_changes, exchanges, tamed, unsorted
 
 
 def settle_rows(model: Any, x: Lane, proposal: Lane, dt: float, tally: Lane, n: int) -> None:

@@ -13,7 +13,7 @@ from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, r
 TILE = 4
 TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
-SPREAD = 64.0  # two rows that are farther apart, in units of their gap to a column, share nothing with it
+SPREAD = 64.0  # four rows that are farther apart, in units of their gap to a column, share nothing with it
 
 
 @inlined
@@ -246,16 +246,17 @@ def is_large(at: TwoSums, k: int, l: int) -> bool:
 
 
 @inlined
-def is_alone(at: TwoSums, k: int, l: int) -> Lane:
-    """The mask of paths in which the pairs of the four rows from k and row l share nothing: one may not.
+def is_near(at: TwoSums, k: int, l: int) -> Lane:
+    """The mask of paths in which row l is too near to the four rows from k; rows below it are farther away."""
+    x_k, x_l = load(at.x, k), load(at.x, l)
+    small = (x_k - x_l) * (load(at.y, k) - load(at.y, l)) < maximum(floor_of(at, k), splat(SAFE))
+    return small | (load(at.x, k + TILE - 1) - x_k > (x_k - x_l) * SPREAD)
 
-    If it is false for a row, it is for all below.
-    """
-    small = product_of_gaps(at, k, l) < maximum(floor_of(at, k), splat(SAFE))
-    large = product_of_gaps(at, k + TILE - 1, l) > LARGE
-    x, x_l = four(at.x, k), load(at.x, l)
-    wide = (x[1] - x[0] > (x[0] - x_l) * SPREAD) | (x[3] - x[2] > (x[2] - x_l) * SPREAD)
-    return small | large | wide
+
+@inlined
+def is_alone(at: TwoSums, k: int, l: int) -> Lane:
+    """The mask of paths in which the pairs of the four rows from k and row l share nothing: one may not."""
+    return is_near(at, k, l) | (product_of_gaps(at, k + TILE - 1, l) > LARGE)
 
 
 @inlined
@@ -293,37 +294,40 @@ def tamed_pair(at: TwoSums, k: int, l: int) -> tuple[Lane, Lane, Lane]:
 def add_two_gaps_of_tile(at: TwoSums, k: int, first: int, last: int, large: bool) -> None:
     """Add the pairs of the four rows from k and the columns [first, last)."""
     near = last
-    while near > first and (large or any_of(is_alone(at, k, near - 1))):
+    while near > first and (large or any_of(is_near(at, k, near - 1))):
         near -= 1
-    add_columns(at, k, first, near, last)
+    if near == last:
+        add_columns(at, k, first, last)
+    else:
+        add_near_columns(at, k, first, near, last)
 
 
 @apart
-def add_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
-    """Add the pairs of the four rows from k and the columns [first, last); those from `near` on may share nothing.
+def add_columns(at: TwoSums, k: int, first: int, last: int) -> None:
+    """Add the pairs of the four rows from k and the columns [first, last)."""
+    add_columns_up_to(at, k, first, last, last)
 
-    With a and a + δ the gaps of two rows, Σ 1/(a + δ) is Σ a/(a(a + δ)), and Σ 1/a is that and δ Σ 1/(a(a + δ)).
-    """
+
+@apart
+def add_near_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
+    """The same where the columns from `near` on may share nothing."""
+    add_columns_up_to(at, k, first, near, last)
+
+
+@inlined
+def add_columns_up_to(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
+    """Both of them: Σ 1/a and Σ 1/b of two rows with gaps a and b to each column come from the sums of `add_column`."""
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
         sums = add_column(at, k, l, x, y, sums, False)
-    if near < last:
-        sums = add_near_columns(at, k, near, last, sums)
+    for l in range(near, last):
+        sums = add_column(at, k, l, x, y, sums, True)
+        add_lone_pairs(at, k, l)
     sum_x = halves(x[1] - x[0], sums[0], sums[1]) + halves(x[3] - x[2], sums[4], sums[5])
     sum_y = two_rows(y[1] - y[0], sums[2], sums[3]) + two_rows(y[3] - y[2], sums[6], sums[7])
     add_to_four(at.sum_x, k, sum_x, False)
     add_to_four(at.sum_y, k, sum_y, False)
-
-
-@apart
-def add_near_columns(at: TwoSums, k: int, near: int, last: int, sums: Any) -> Any:
-    """The same for the columns that may share nothing; the result is that of `add_column`."""
-    x, y = four(at.x, k), four(at.y, k)
-    for l in range(near, last):
-        sums = add_column(at, k, l, x, y, sums, True)
-        add_lone_pairs(at, k, l)
-    return sums
 
 
 @inlined
@@ -411,9 +415,9 @@ def reciprocals_of(p: Lane, q: Lane, rare: bool) -> Any:
 
 
 @inlined
-def floors_of(at: TwoSums, k: int, x: Any, y: Any, rare: bool) -> Any:
-    """`floor_of` and `lost_entropy` of the four rows from k; not `rare` are those that are not near 0."""
-    if rare:
+def floors_of(at: TwoSums, k: int, x: Any, y: Any, near_zero: bool) -> Any:
+    """`floor_of` and `lost_entropy` of the four rows from k."""
+    if near_zero:
         tame = at.tame
         f = floor_of(at, k), floor_of(at, k + 1), floor_of(at, k + 2), floor_of(at, k + 3)
         lost = lost_entropy(tame, x[0]), lost_entropy(tame, x[1]), lost_entropy(tame, x[2]), lost_entropy(tame, x[3])
@@ -427,9 +431,8 @@ def floors_of(at: TwoSums, k: int, x: Any, y: Any, rare: bool) -> Any:
 def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> None:
     """Add the pairs among the four rows from k, and of these and the column before them, if `border` < k."""
     x, y = four(at.x, k), four(at.y, k)
-    away = at.tame.away
-    rare = large or any_of((x[0] < away) | (y[0] * away < SAFE))
-    f, lost = floors_of(at, k, x, y, rare)
+    f, lost = floors_of(at, k, x, y, any_of(x[0] < at.tame.away))
+    rare = large or any_of(f[0] < SAFE)
     a_x, b_x, c_x, d_x, e_x, g_x = x[1] - x[0], x[2] - x[1], x[3] - x[2], x[2] - x[0], x[3] - x[1], x[3] - x[0]
     a_y, b_y, c_y, d_y, e_y, g_y = y[1] - y[0], y[2] - y[1], y[3] - y[2], y[2] - y[0], y[3] - y[1], y[3] - y[0]
     a, b, c = maximum(a_x * a_y, f[1]), maximum(b_x * b_y, f[2]), maximum(c_x * c_y, f[3])
