@@ -19,8 +19,8 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from dlnmc import laws
 from dlnmc.defaults import size_towards
@@ -202,7 +202,7 @@ def verdict(found: Sequence[Identity], false_alarm: float = FALSE_ALARM) -> Verd
     if not found:
         raise InvalidValue("found = []: it must hold at least one identity")
     level = check_probability("false_alarm", false_alarm) / (2 * len(found))
-    normal = np.array([-stdtrit(identity.freedom, level) for identity in found])
+    normal = np.array([-scipy.special.stdtrit(identity.freedom, level) for identity in found])
     allowed = np.array([allowed_z(t, identity.skewness) for t, identity in zip(normal, found, strict=True)])
     z = np.array([abs(identity.z) for identity in found])
     worst = int(np.argmax(z / allowed))  # NaN counts as the largest

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlogy
 
 from dlnmc import dataset, geometry
 from dlnmc.dataset import MODEL_UNITS
@@ -75,7 +75,7 @@ def effective_rank(states: States) -> Floats:
     largest = sigma[:, :1]
     square = (sigma / np.where(largest > 0.0, largest, 1.0)) ** 2
     p = square / np.maximum(np.sum(square, axis=-1, keepdims=True), 1.0)
-    return np.where(largest[:, 0] > 0.0, np.exp(-np.sum(xlogy(p, p), axis=-1)), 0.0)
+    return np.where(largest[:, 0] > 0.0, np.exp(-np.sum(scipy.special.xlogy(p, p), axis=-1)), 0.0)
 
 
 def entropy(states: States) -> Floats:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+import scipy
 
 from dlnmc.laws.base import FloatArray, Law, check_positive
 from dlnmc.laws.gamma import Gamma
@@ -43,9 +43,9 @@ class Chi(Law):
 
     def _pdf(self, x: FloatArray) -> FloatArray:
         n, z = self.dimension, x / self.scale
-        log_norm = (n / 2.0 - 1.0) * math.log(2.0) + float(gammaln(n / 2.0))
+        log_norm = (n / 2.0 - 1.0) * math.log(2.0) + float(scipy.special.gammaln(n / 2.0))
         with np.errstate(over="ignore", under="ignore"):
-            log_power = np.asarray(xlogy(n - 1.0, z), dtype=np.float64)
+            log_power = np.asarray(scipy.special.xlogy(n - 1.0, z), dtype=np.float64)
             return np.exp(log_power - z * z / 2.0 - log_norm) / self.scale
 
     def _cdf(self, x: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from dlnmc.laws.base import FloatArray
 from dlnmc.laws.parametric import ParametricLaw, sine
@@ -39,7 +39,7 @@ class DykemaHaagerup(ParametricLaw):
         m = k / 2.0
         if m <= 0.0:
             return 1.0 if m == 0.0 else math.inf
-        return math.exp(m * math.log(m) - float(gammaln(m + 2.0)))
+        return math.exp(m * math.log(m) - float(scipy.special.gammaln(m + 2.0)))
 
     def _log_y(self, s: FloatArray, v: FloatArray) -> FloatArray:
         sin_v = sine(s, v)

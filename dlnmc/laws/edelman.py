@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import erf, erfc, expit, gammaln, pbdv
+import scipy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law
@@ -45,7 +45,9 @@ class SmallestSingularValue(Law):
         """
         if k <= -0.5:
             return math.inf
-        return math.exp(float(gammaln(2.0 * k + 1.0)) + 0.25) * float(pbdv(-2.0 * k, 1.0)[0])
+        return math.exp(float(scipy.special.gammaln(2.0 * k + 1.0)) + 0.25) * float(
+            scipy.special.pbdv(-2.0 * k, 1.0)[0]
+        )
 
     def _pdf(self, x: FloatArray) -> FloatArray:
         u = np.sqrt(x)
@@ -87,7 +89,7 @@ class SmallestSingularValueOfWidth(Law):
         """Square roots of the rates, and weights of sum 1."""
         d = self.width
         v = np.arange(-100.0, math.log(d) + 40.0, _STEP)
-        x, z = expit(v), expit(-v)
+        x, z = scipy.special.expit(v), scipy.special.expit(-v)
         log_weight = (1 - d) / 2.0 * np.logaddexp(0.0, -v) + 2.0 * np.log(z) - 0.5 * np.log(d * z + x)
         weight = np.exp(log_weight - np.max(log_weight))
         kept = weight > _NEGLIGIBLE
@@ -98,7 +100,9 @@ class SmallestSingularValueOfWidth(Law):
         if k <= -0.5:
             return math.inf
         root_rate, weight = self._mixture
-        return math.exp(float(gammaln(k + 0.5) - gammaln(0.5))) * float(np.sum(weight * root_rate ** (-2.0 * k)))
+        return math.exp(float(scipy.special.gammaln(k + 0.5) - scipy.special.gammaln(0.5))) * float(
+            np.sum(weight * root_rate ** (-2.0 * k))
+        )
 
     def _pdf(self, x: FloatArray) -> FloatArray:
         u = np.sqrt(x)
@@ -112,7 +116,7 @@ class SmallestSingularValueOfWidth(Law):
         root_rate, weight = self._mixture
         u, target = _root_of_quantile(q), np.log1p(-q)
         for _ in range(6):
-            above = erfc(np.multiply.outer(u, root_rate)) @ weight
+            above = scipy.special.erfc(np.multiply.outer(u, root_rate)) @ weight
             log_above = np.where(above < 0.5, np.log(above), np.log1p(-self._cdf_of_root(u)))
             u = u + (log_above - target) * above / self._density_of_root(u)
         return u * u
@@ -125,7 +129,7 @@ class SmallestSingularValueOfWidth(Law):
 
     def _cdf_of_root(self, u: FloatArray) -> FloatArray:
         root_rate, weight = self._mixture
-        return np.asarray(erf(np.multiply.outer(u, root_rate)) @ weight, dtype=np.float64)
+        return np.asarray(scipy.special.erf(np.multiply.outer(u, root_rate)) @ weight, dtype=np.float64)
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:

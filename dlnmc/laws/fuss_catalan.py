@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, check_depth
@@ -55,7 +54,7 @@ class FussCatalan(ParametricLaw):
         if (N + 1.0) * m <= -1.0:
             return math.inf
         log_ratio = _log_gamma_ratio(N * m + 1.0, m) if m > 0.0 else _log_gamma_difference(N * m + 1.0, m)
-        return math.exp(log_ratio - float(gammaln(m + 2.0)) - m * math.log(N))
+        return math.exp(log_ratio - math.lgamma(m + 2.0) - m * math.log(N))
 
     def _log_y(self, s: FloatArray, v: FloatArray) -> FloatArray:
         N = self.depth
@@ -83,7 +82,7 @@ def _log_gamma_ratio(a: float, m: float) -> float:
 
 
 def _log_gamma_difference(a: float, m: float) -> float:
-    return float(gammaln(a + m) - gammaln(a))
+    return math.lgamma(a + m) - math.lgamma(a)
 
 
 def _stirling(z: float) -> float:

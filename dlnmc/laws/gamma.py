@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammainc, gammaincinv, gammaln, poch, xlogy
+import scipy
 
 from dlnmc.laws.base import FloatArray, Law, check_positive
 
@@ -36,7 +36,7 @@ class Gamma(Law):
         a, c = self.shape, self.scale
         if k <= -a:
             return math.inf
-        return float(c**k * poch(a, k))
+        return float(c**k * scipy.special.poch(a, k))
 
     def mean(self) -> float:
         """E[X] = a c."""
@@ -49,14 +49,14 @@ class Gamma(Law):
     def _pdf(self, x: FloatArray) -> FloatArray:
         a, z = self.shape, x / self.scale
         with np.errstate(over="ignore", under="ignore"):
-            log_power = np.asarray(xlogy(a - 1.0, z), dtype=np.float64)
-            return np.exp(log_power - z - float(gammaln(a))) / self.scale
+            log_power = np.asarray(scipy.special.xlogy(a - 1.0, z), dtype=np.float64)
+            return np.exp(log_power - z - float(scipy.special.gammaln(a))) / self.scale
 
     def _cdf(self, x: FloatArray) -> FloatArray:
-        return np.asarray(gammainc(self.shape, x / self.scale), dtype=np.float64)
+        return np.asarray(scipy.special.gammainc(self.shape, x / self.scale), dtype=np.float64)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
-        return np.asarray(gammaincinv(self.shape, q), dtype=np.float64) * self.scale
+        return np.asarray(scipy.special.gammaincinv(self.shape, q), dtype=np.float64) * self.scale
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy
-from scipy.special import expit
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, check_depth, check_positive
@@ -230,7 +229,7 @@ class Gapped(InterpolatedLaw):
         return (math.log(found.middle) - found.h * np.tanh(t / 2.0)) / 2.0
 
     def _log_sigma_slope(self, t: FloatArray) -> FloatArray:
-        return -self._solution.h * expit(t) * expit(-t)
+        return -self._solution.h * scipy.special.expit(t) * scipy.special.expit(-t)
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, check_depth, check_positive
@@ -146,8 +146,8 @@ class HardEdge(InterpolatedLaw):
 
     def _logit_slope(self, t: FloatArray) -> FloatArray:
         p = self._decay
-        main = -1.5 * expit(-t) - (p * np.exp(t) if p > 0.0 else expit(t))
-        return main + self._spline[1](self._x(t)) * expit(t / 2.0)
+        main = -1.5 * scipy.special.expit(-t) - (p * np.exp(t) if p > 0.0 else scipy.special.expit(t))
+        return main + self._spline[1](self._x(t)) * scipy.special.expit(t / 2.0)
 
     @property
     def _grid(self) -> FloatArray:

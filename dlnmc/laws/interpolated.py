@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
-from scipy.special import expit
 
 from dlnmc.laws.base import FloatArray, SingularValueLaw
 
@@ -51,10 +50,16 @@ class InterpolatedLaw(SingularValueLaw):
         t = self._t(x)
         logit = self._logit(t)
         with np.errstate(over="ignore", under="ignore"):
-            return expit(logit) * expit(-logit) * self._logit_slope(t) / self._log_sigma_slope(t) / x
+            return (
+                scipy.special.expit(logit)
+                * scipy.special.expit(-logit)
+                * self._logit_slope(t)
+                / self._log_sigma_slope(t)
+                / x
+            )
 
     def _cdf(self, x: FloatArray) -> FloatArray:
-        return np.asarray(expit(self._logit(self._t(x))), dtype=np.float64)
+        return np.asarray(scipy.special.expit(self._logit(self._t(x))), dtype=np.float64)
 
     def _log_ppf(self, q: FloatArray) -> FloatArray:
         return self._log_sigma(self._t_of_logit(np.log(q) - np.log1p(-q)))
@@ -74,7 +79,7 @@ class InterpolatedLaw(SingularValueLaw):
     def _worst(self, t: FloatArray, logit: FloatArray) -> float:
         """The largest error of cdf or quantile where ℓ(t) should be `logit`."""
         off = np.abs(self._logit(t) - logit)
-        in_cdf = expit(logit) * expit(-logit) * off
+        in_cdf = scipy.special.expit(logit) * scipy.special.expit(-logit) * off
         with np.errstate(under="ignore"):
             in_quantile = np.exp(self._log_sigma(t)) * np.abs(self._log_sigma_slope(t) / self._logit_slope(t)) * off
         return max(float(np.max(in_cdf)), float(np.max(in_quantile)))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import scipy
 from numpy.polynomial import Polynomial
-from scipy.special import chndtr, chndtrix, gammaln, ive, poch, xlogy
 
 from dlnmc.laws.base import FloatArray, Law, check_positive
 from dlnmc.laws.normal import Normal
@@ -66,8 +66,8 @@ class NoncentralChi(Law):
             r, weight = self._nodes
             return float(np.sum(weight * r**k))
         j = np.arange(200.0)  # a mixture of chi laws with Poisson's weights
-        weight = np.exp(xlogy(j, m) - m - gammaln(j + 1.0))
-        return float((math.sqrt(2.0) * self.scale) ** k * np.sum(weight * poch(n / 2.0 + j, k / 2.0)))
+        weight = np.exp(scipy.special.xlogy(j, m) - m - scipy.special.gammaln(j + 1.0))
+        return float((math.sqrt(2.0) * self.scale) ** k * np.sum(weight * scipy.special.poch(n / 2.0 + j, k / 2.0)))
 
     def var(self) -> float:
         """E[(r − E[r])²]."""
@@ -103,12 +103,12 @@ class NoncentralChi(Law):
             return self._limit.cdf(x)
         with np.errstate(under="ignore", over="ignore"):
             square = np.minimum((x / self.scale) ** 2, 1e300)
-            return np.asarray(chndtr(square, self.dimension, self._noncentrality), dtype=np.float64)
+            return np.asarray(scipy.special.chndtr(square, self.dimension, self._noncentrality), dtype=np.float64)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
         if self._limit:
             return self._limit.ppf(q)
-        return self.scale * np.sqrt(chndtrix(q, self.dimension, self._noncentrality))
+        return self.scale * np.sqrt(scipy.special.chndtrix(q, self.dimension, self._noncentrality))
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
@@ -127,8 +127,8 @@ def _log_bessel(order: float, z: FloatArray) -> FloatArray:
         sum_ = np.sum([u(order / root) / order**k for k, u in enumerate(_debye())], axis=0)
         exponent = order**2 / (root + z) + order * np.log(z / (order + root))
         return np.asarray(exponent + np.log(sum_ / np.sqrt(2.0 * np.pi * root)), dtype=np.float64)
-    small = order * np.log(z / 2.0) - float(gammaln(order + 1.0)) + z * (z / (4.0 * (order + 1.0)) - 1.0)
-    return np.where(z < _SMALL_ARGUMENT, small, np.log(ive(order, np.maximum(z, _SMALL_ARGUMENT))))
+    small = order * np.log(z / 2.0) - float(scipy.special.gammaln(order + 1.0)) + z * (z / (4.0 * (order + 1.0)) - 1.0)
+    return np.where(z < _SMALL_ARGUMENT, small, np.log(scipy.special.ive(order, np.maximum(z, _SMALL_ARGUMENT))))
 
 
 @cache

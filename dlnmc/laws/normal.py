@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law, check_positive
@@ -53,10 +53,10 @@ class Normal(Law):
             )
 
     def _cdf(self, x: FloatArray) -> FloatArray:
-        return np.asarray(ndtr((x - self.centre) / self.deviation), dtype=np.float64)
+        return np.asarray(scipy.special.ndtr((x - self.centre) / self.deviation), dtype=np.float64)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
-        return self.centre + self.deviation * np.asarray(ndtri(q), dtype=np.float64)
+        return self.centre + self.deviation * np.asarray(scipy.special.ndtri(q), dtype=np.float64)
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:

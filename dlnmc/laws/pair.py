@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import scipy
-from scipy.special import expit, wrightomega
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law
@@ -48,7 +47,7 @@ class Stretch(NamedTuple):
         """The t at which z(t) is z."""
         t = (z - self.centre) / self.scale
         for _ in range(self.folds):
-            t = t + wrightomega(-t)
+            t = t + scipy.special.wrightomega(-t)
         return t
 
     def log_slope(self, t: FloatArray) -> FloatArray:
@@ -201,11 +200,11 @@ class Marginal(Law):
     def _pdf(self, x: FloatArray) -> FloatArray:
         odds, slope = self._log_odds_at(x)
         with np.errstate(under="ignore", over="ignore"):
-            density = expit(odds) * expit(-odds) * slope
+            density = scipy.special.expit(odds) * scipy.special.expit(-odds) * slope
             return density / x if self.is_logarithm else density
 
     def _cdf(self, x: FloatArray) -> FloatArray:
-        return np.asarray(expit(self._log_odds_at(x)[0]), dtype=np.float64)
+        return np.asarray(scipy.special.expit(self._log_odds_at(x)[0]), dtype=np.float64)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
         """Newton's method for ℓ in t; beyond the nodes ℓ is linear in z."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from dlnmc.laws.base import FloatArray, SingularValueLaw
 
@@ -109,7 +109,7 @@ def sine(s: FloatArray, v: FloatArray) -> FloatArray:
 
 
 def _angles(t: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return np.pi * expit(t), np.pi * expit(-t)
+    return np.pi * scipy.special.expit(t), np.pi * scipy.special.expit(-t)
 
 
 def _minus_log_gap(top: float, log_y: FloatArray) -> FloatArray:

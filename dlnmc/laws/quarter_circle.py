@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import beta as beta_function
 
 from dlnmc.laws.base import FloatArray, check_positive
 from dlnmc.laws.parametric import ParametricLaw
@@ -43,8 +42,8 @@ class QuarterCircle(ParametricLaw):
         """E[σ^k] = R^k (2/π) B((k+1)/2, 3/2) for real k; inf for k ≤ −1."""
         if k <= -1.0:
             return math.inf
-        R = self.radius
-        return float(R**k * 2.0 / math.pi * beta_function((k + 1.0) / 2.0, 1.5))
+        R, a = self.radius, (k + 1.0) / 2.0
+        return float(R**k) * 2.0 / math.pi * math.exp(math.lgamma(a) + math.lgamma(1.5) - math.lgamma(a + 1.5))
 
     def _log_y(self, s: FloatArray, v: FloatArray) -> FloatArray:
         return self._log_y_max + 2.0 * np.log(np.sin(s / 2.0))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, gammaln, roots_jacobi, sici
+import scipy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law, Values, check_positive
@@ -57,14 +57,18 @@ class SpacingRatioSurmise(Law):
     def _log_norm(self) -> float:
         """The logarithm of ∫ sin^β φ dφ = B((β+1)/2, ½) / 2."""
         b = self.beta
-        return float(gammaln((b + 1.0) / 2.0) - gammaln(b / 2.0 + 1.0)) + 0.5 * math.log(math.pi) - math.log(2.0)
+        return (
+            float(scipy.special.gammaln((b + 1.0) / 2.0) - scipy.special.gammaln(b / 2.0 + 1.0))
+            + 0.5 * math.log(math.pi)
+            - math.log(2.0)
+        )
 
     def moment(self, k: float) -> float:
         """E[r^k] for real k, by Gauss–Jacobi quadrature in φ; inf for k ≤ −1 − β."""
         power = self.beta + k
         if power <= -1.0:
             return math.inf
-        x, w = roots_jacobi(_NODES, 0.0, power)
+        x, w = scipy.special.roots_jacobi(_NODES, 0.0, power)
         phi = np.pi / 4.0 * (1.0 + x)
         smooth = (np.sin(phi) / phi) ** self.beta * (_ratio(phi) / phi) ** k
         return float(np.sum(w * smooth)) * math.exp((power + 1.0) * math.log(math.pi / 4.0) - self._log_norm)
@@ -76,13 +80,15 @@ class SpacingRatioSurmise(Law):
 
     def _cdf(self, x: FloatArray) -> FloatArray:
         a, sine, cosine = (self.beta + 1.0) / 2.0, _sine(x), _cosine(x)
-        below = betainc(a, 0.5, np.minimum(sine * sine, 0.5))
-        above = betaincc(0.5, a, np.minimum(cosine * cosine, 0.5))
+        below = scipy.special.betainc(a, 0.5, np.minimum(sine * sine, 0.5))
+        above = scipy.special.betaincc(0.5, a, np.minimum(cosine * cosine, 0.5))
         return np.where(sine < cosine, below, above)
 
     def _ppf(self, q: FloatArray) -> FloatArray:
         a = (self.beta + 1.0) / 2.0
-        return _ratio(np.arctan2(np.sqrt(betaincinv(a, 0.5, q)), np.sqrt(betainccinv(0.5, a, q))))
+        return _ratio(
+            np.arctan2(np.sqrt(scipy.special.betaincinv(a, 0.5, q)), np.sqrt(scipy.special.betainccinv(0.5, a, q)))
+        )
 
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
@@ -111,7 +117,9 @@ def wigner_surmise(beta: float) -> Chi:
     In the bulk of large matrices it is an approximation, good to a few percent. Raises ValueError unless 0 < β < ∞.
     """
     n = check_positive("beta", beta) + 1.0
-    return Chi(n, math.exp(float(gammaln(n / 2.0) - gammaln((n + 1.0) / 2.0))) / math.sqrt(2.0))
+    return Chi(
+        n, math.exp(float(scipy.special.gammaln(n / 2.0) - scipy.special.gammaln((n + 1.0) / 2.0))) / math.sqrt(2.0)
+    )
 
 
 @overload
@@ -135,17 +143,17 @@ def number_variance(L: float | Values, beta: int) -> float | FloatArray:
     if beta == 0:
         variance = lengths.copy()
     elif beta == 1:
-        half = sici(np.pi * lengths)[0] / np.pi
+        half = scipy.special.sici(np.pi * lengths)[0] / np.pi
         variance = 2.0 * _unitary(lengths) + half * half - half
     elif beta == 2:
         variance = _unitary(lengths)
     else:
-        variance = _unitary(2.0 * lengths) / 2.0 + (sici(2.0 * np.pi * lengths)[0] / (2.0 * np.pi)) ** 2
+        variance = _unitary(2.0 * lengths) / 2.0 + (scipy.special.sici(2.0 * np.pi * lengths)[0] / (2.0 * np.pi)) ** 2
     return float(variance) if lengths.ndim == 0 else variance
 
 
 def _unitary(L: FloatArray) -> FloatArray:
     z = 2.0 * np.pi * L
-    sine, cosine = sici(np.maximum(z, np.finfo(np.float64).tiny))
+    sine, cosine = scipy.special.sici(np.maximum(z, np.finfo(np.float64).tiny))
     logarithm = np.log(np.maximum(z, np.finfo(np.float64).tiny)) + np.euler_gamma - cosine
     return np.asarray((logarithm + 1.0 - np.cos(z)) / np.pi**2 + L * (1.0 - 2.0 / np.pi * sine), dtype=np.float64)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy
 from numpy.polynomial import chebyshev
-from scipy.special import airy
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law, check_positive
@@ -163,7 +162,7 @@ def _spline(s: FloatArray, values: FloatArray) -> BSpline[np.float64]:
 
 def _hastings_mcleod(s: FloatArray, nodes: int) -> tuple[FloatArray, FloatArray]:
     """Return q and q' at s: a series on the left, Ai on the right, and Ai plus a remainder between."""
-    q, dq = airy(s)[:2]
+    q, dq = scipy.special.airy(s)[:2]
     left, between = s < _SERIES_UP_TO, (s >= _SERIES_UP_TO) & (s <= _AIRY_FROM)
     q[left], dq[left] = _series(s[left])
     remainder, slope = _remainder(nodes)
@@ -199,9 +198,9 @@ def _remainder(nodes: int) -> tuple[chebyshev.Chebyshev, chebyshev.Chebyshev]:
     to_coefficients[0] /= 2.0
     to_r = chebyshev.chebint(to_coefficients, m=2, lbnd=1.0, scl=half)
     to_r[:2] -= np.outer([0.5, -0.5], (-1.0) ** np.arange(nodes + 2) @ to_r)  # now 0 at both ends
-    r_low = float(_series(np.array([low]))[0][0] - airy(low)[0])
+    r_low = float(_series(np.array([low]))[0][0] - scipy.special.airy(low)[0])
     ramp = r_low * (1.0 - x) / 2.0
-    Ai, integral = airy(s)[0], chebyshev.chebvander(x, nodes + 1) @ to_r
+    Ai, integral = scipy.special.airy(s)[0], chebyshev.chebvander(x, nodes + 1) @ to_r
     q = np.sqrt(np.logaddexp(0.0, -2.0 * s)) / 2.0  # right at both ends
     for _ in range(_NEWTON):
         slope = s + 6.0 * q * q

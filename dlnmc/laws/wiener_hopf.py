@@ -40,7 +40,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy.special import digamma, log1p, loggamma, zeta
 
 from dlnmc.laws.base import check_depth
 
@@ -49,15 +48,7 @@ ComplexArray = NDArray[np.complex128]
 _BLOCK = 1 << 15  # terms of a sum over nodes held at a time
 _DEEP = 36.0  # e^{−36} is below rounding
 _ROUNDING = 1e-12  # of c₂
-_ORDERS = np.arange(2, 20)
-# log(Γ(s+½)/(√π Γ(s+2))) = Σ_k _SERIES[k] s^k
-_SERIES = np.concatenate(
-    [
-        [0.0, float(digamma(0.5) - digamma(2.0))],
-        (-1.0) ** _ORDERS / _ORDERS * ((2.0**_ORDERS - 2.0) * zeta(_ORDERS) + 1.0),
-    ]
-)
-_SMALL = 1.0 / 16.0  # where the series is used: its ratio is 2s
+_SMALL = 1.0 / 16.0  # where the series of `_series` is used: its ratio is 2s
 
 
 def repulsion(kappa: float) -> float:
@@ -94,6 +85,15 @@ def turning_point(N: float) -> float:
         lambda u: _c2_of_zero(N, 0.5 + span * u), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-10}
     )
     return 0.5 + span * float(found.x)
+
+
+@lru_cache(maxsize=1)
+def _series() -> NDArray[np.float64]:
+    """The coefficients of log(Γ(s+½)/(√π Γ(s+2))) in powers of s."""
+    orders = np.arange(2, 20)
+    first = float(scipy.special.digamma(0.5) - scipy.special.digamma(2.0))
+    others = (-1.0) ** orders / orders * ((2.0**orders - 2.0) * scipy.special.zeta(orders) + 1.0)
+    return np.concatenate([[0.0, first], others])
 
 
 def decay(depth: float, kappa: float) -> float:
@@ -164,7 +164,7 @@ class Factor:
             e = np.exp(2.0j * a)
             ratio = np.expm1(2.0j * (N - 1.0) * a) / np.expm1(2.0j * N * a)
             change[...] = (N - 1.0) / N - 2.0 * e / (1.0 + e) * ratio
-        return log1p(repulsion(self.kappa) / self.at_zero * change)
+        return scipy.special.log1p(repulsion(self.kappa) / self.at_zero * change)
 
     @cached_property
     def _nodes(self) -> tuple[ComplexArray, ComplexArray]:
@@ -194,8 +194,12 @@ def _log_gamma_ratio(s: ComplexArray) -> ComplexArray:
     """log(Γ(s+½) / (√π Γ(s+2))), with its relative accuracy at s = 0."""
     small = np.abs(s) < _SMALL
     other = np.where(small, 1.0, s)
-    series = np.polynomial.polynomial.polyval(np.where(small, s, 0.0), _SERIES)
-    return np.where(small, series, loggamma(other + 0.5) - 0.5 * math.log(math.pi) - loggamma(other + 2.0))
+    series = np.polynomial.polynomial.polyval(np.where(small, s, 0.0), _series())
+    return np.where(
+        small,
+        series,
+        scipy.special.loggamma(other + 0.5) - 0.5 * math.log(math.pi) - scipy.special.loggamma(other + 2.0),
+    )
 
 
 def inverse_laplace(nodes: int) -> tuple[ComplexArray, ComplexArray]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy import special
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws import Law
@@ -172,7 +172,7 @@ def _simultaneous_tail(residuals: Floats, level: float, seed: int) -> float:
     standard = residuals[:, spread > 0.0] / spread[spread > 0.0]
     multipliers = np.random.default_rng(seed).standard_normal((RESAMPLES, groups))
     largest = np.abs(multipliers @ standard).max(axis=1)
-    return max(bonferroni, float(special.ndtr(-np.quantile(largest, level))))
+    return max(bonferroni, float(scipy.special.ndtr(-np.quantile(largest, level))))
 
 
 def _band(p: Floats, error: Floats, total: int, residuals: Floats, tail: float) -> tuple[Floats, Floats]:
@@ -180,13 +180,13 @@ def _band(p: Floats, error: Floats, total: int, residuals: Floats, tail: float) 
     groups = len(residuals)
     if groups < 2:
         return np.full_like(p, np.nan), np.full_like(p, np.nan)
-    quantile = -special.stdtrit(groups - 1, tail)
+    quantile = -scipy.special.stdtrit(groups - 1, tail)
     shift = _skewness(p, total, residuals) * (2.0 * quantile**2 + 1.0) / 6.0
-    student = special.ndtri(tail) / (quantile + shift)
+    student = scipy.special.ndtri(tail) / (quantile + shift)
     effective = total / _design_effect(p, error, total) * student**2
     inside = effective * p
-    low = np.where(p > 0.0, special.betaincinv(inside, effective - inside + 1.0, tail), 0.0)
-    high = np.where(p < 1.0, special.betainccinv(inside + 1.0, effective - inside, tail), 1.0)
+    low = np.where(p > 0.0, scipy.special.betaincinv(inside, effective - inside + 1.0, tail), 0.0)
+    high = np.where(p < 1.0, scipy.special.betainccinv(inside + 1.0, effective - inside, tail), 1.0)
     return low, high
 
 

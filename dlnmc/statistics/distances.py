@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws import Law
@@ -154,7 +153,7 @@ def _gap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 def _integral_of_quantiles(law: Law) -> Callable[[Floats], Floats]:
     """The function `∫_0^u Q`: Gauss–Legendre between knots that are dense at both ends, Hermite's cubics in between."""
-    knots = expit(np.linspace(-FARTHEST, FARTHEST, KNOTS))
+    knots = scipy.special.expit(np.linspace(-FARTHEST, FARTHEST, KNOTS))
     nodes, weights = np.polynomial.legendre.leggauss(4)
     half = np.diff(knots)[:, None] / 2.0
     pieces = (law.ppf(knots[:-1, None] + half * (1.0 + nodes)) * half) @ weights

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 from dlnmc.errors import InvalidValue
 
@@ -105,7 +105,7 @@ def largest_z(tests: int, freedom: int, false_alarm: float) -> float:
 
     Each z has Student's law with `freedom` degrees of freedom; the bound is Bonferroni's.
     """
-    return -float(stdtrit(freedom, check_probability("false_alarm", false_alarm) / (2.0 * tests)))
+    return -float(scipy.special.stdtrit(freedom, check_probability("false_alarm", false_alarm) / (2.0 * tests)))
 
 
 def skewness_of(values: Floats) -> float:

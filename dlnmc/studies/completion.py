@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import special
 
 from dlnmc import analysis, dataset, limits, statistics
 from dlnmc.config import Run, Simulation
@@ -181,5 +181,5 @@ def _of_member(member: xr.DataTree, row: dict[str, Any], settings: Settings) -> 
 
 def _distance_to_normal(values: Floats) -> float:
     """The Kolmogorov distance of numbers to the standard normal law."""
-    cdf, n = special.ndtr(np.sort(values)), len(values)
+    cdf, n = scipy.special.ndtr(np.sort(values)), len(values)
     return float(np.max(np.maximum(cdf - np.arange(n) / n, np.arange(1, n + 1) / n - cdf)))

@@ -142,7 +142,8 @@ def pointer(function: Callable[..., Any], signature: Any) -> Any:
 def kept_pointer(function: Callable[..., Any], signature: Any) -> Any:
     """The same, kept in the cache directory."""
     arguments, result = sigutils.normalize_signature(signature)
-    code: Any = CFunc(function, (arguments, result), {}, FLAGS, pipeline_class=EntryCompiler)
+    compiler: Any = EntryCompiler
+    code: Any = CFunc(function, (arguments, result), {}, FLAGS, pipeline_class=compiler)
     code._cache = KernelCache(function, cache_directory())
     code.compile()
     return code

@@ -443,6 +443,26 @@ def test_tamed_pairs_are_counted_once_for_each_pair_of_neighbours():
     assert accepted(PLAIN, [1.0, 2.0, 3.0], [1.0, 1.11, 1.22], dt)[1][TAMED] == 0.0
 
 
+@settings(deadline=None, max_examples=sized(60, 30))
+@given(data=st.data())
+def test_any_order_is_mended_and_every_exchange_counted(data):
+    size = data.draw(st.integers(1, 9))
+    number = st.integers(-6, 6).map(float)
+    row = st.lists(number, min_size=WIDTH, max_size=WIDTH)
+    model = data.draw(st.sampled_from([SIGNED, PLAIN]))
+    proposal = np.array(data.draw(st.lists(row, min_size=size, max_size=size)))
+    x, tally, dt = np.ones((size, WIDTH)), fresh_tally(), 1.2**2 * 5.0 / 0.64  # ε = 1.2 for Dyson
+    key = np.abs(proposal) if model is SIGNED else proposal
+    accept_loop(model, x, proposal.copy(), dt, tally, 3)
+    order = np.argsort(key, axis=0, kind="stable")
+    assert np.array_equal(x, np.take_along_axis(proposal, order, axis=0))
+    exchanges = sum((key[i] > key[j]).astype(float) for i in range(size) for j in range(i + 1, size))
+    assert np.array_equal(tally[CROSSINGS], exchanges + np.zeros(WIDTH))
+    assert np.array_equal(tally[SIGN_CHANGES], (proposal < 0.0).sum(axis=0))
+    if model is PLAIN:
+        assert np.array_equal(tally[TAMED], (np.diff(x, axis=0) < 1.2).sum(axis=0))
+
+
 @kernel
 def sort_loop(rows):
     sort(rows)
