@@ -1,7 +1,7 @@
 """Accepting a step, and keeping components in ascending order, in lanes.
 
-Every step ends with components in order: those that crossed change places, in odd-even transposition passes. The law of
-the process does not depend on labels, and ordered components make crossings countable, pairs cheap and observables too.
+Every step ends with components in order: those that crossed change places, by passes over the rows. The law of the
+process does not depend on labels, and ordered components make crossings countable, pairs cheap and observables too.
 """
 
 from typing import Any

@@ -267,7 +267,10 @@ def lost_entropy(tame: Taming, x_k: Lane) -> Lane:
 
 @inlined
 def entropy_of_pair(product: Lane, r: Lane, lost: Lane) -> Lane:
-    """What remains of entropy for a pair with this product of gaps, 0 unless tamed; r is the reciprocal that counts."""
+    """What remains of entropy for a pair with this product of gaps; r is the reciprocal that counts.
+
+    It is 0 unless the pair is tamed, or what is lost in rounding.
+    """
     return (1.0 - product * r) * (lost * r)
 
 
@@ -431,7 +434,7 @@ def floors_of(at: TwoSums, k: int, x: Any, y: Any, near_zero: bool) -> Any:
 def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> None:
     """Add the pairs among the four rows from k, and of these and the column before them, if `border` < k."""
     x, y = four(at.x, k), four(at.y, k)
-    f, lost = floors_of(at, k, x, y, any_of(x[0] < at.tame.away))
+    f, lost = floors_of(at, k, x, y, any_of((x[0] < at.tame.away) | (y[0] * at.tame.away < TINY)))
     rare = large or any_of(f[0] < SAFE)
     a_x, b_x, c_x, d_x, e_x, g_x = x[1] - x[0], x[2] - x[1], x[3] - x[2], x[2] - x[0], x[3] - x[1], x[3] - x[0]
     a_y, b_y, c_y, d_y, e_y, g_y = y[1] - y[0], y[2] - y[1], y[3] - y[2], y[2] - y[0], y[3] - y[1], y[3] - y[0]
@@ -475,6 +478,6 @@ def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> 
 def add_entropy_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
     """Add what remains of entropy where the pairs of row k and the columns [first, last) are tamed."""
     for l in range(first, last):
-        e = tamed_pair(at, k, l)[2]
+        e = among(product_of_gaps(at, k, l) < floor_of(at, k), tamed_pair(at, k, l)[2])
         store(at.sum_y, k, load(at.sum_y, k) + e)
         store(at.sum_y, l, load(at.sum_y, l) + e)

@@ -51,7 +51,7 @@ def page_hash(page: int) -> int:
 def free_place(first: int, count: int, stack: int) -> int:
     """The first page from `first` on where `count` pages have other hashes than those of the stack from `stack` down.
 
-    It is one of the next 2 (count + STACK); if none of these is free, which is so for no `count` <= COUNTED, the last.
+    It is one of the next 2 (count + STACK), or the one after these if they have none: rare for `count` <= COUNTED.
     """
     start, end = first, first + 2 * (count + STACK)
     page = start
@@ -62,7 +62,7 @@ def free_place(first: int, count: int, stack: int) -> int:
         page += 1
         if taken:
             start = page
-    return start
+    return min(start, end)
 
 
 @register_jitable

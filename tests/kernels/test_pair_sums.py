@@ -14,6 +14,7 @@ from dlnmc_kernels.pair_sums import (
     add_gaps_between,
     add_two_gaps_between,
     gap_sums,
+    taming,
     two_gap_sums,
     two_sums,
 )
@@ -143,6 +144,49 @@ def test_a_lane_does_not_depend_on_the_others_to_the_last_bit(size, power):
     one_sum(x, 1e-5, f)
     one_sum(others, 1e-5, g)
     assert np.array_equal(f[:, [0, 6, 7]], g[:, [0, 6, 7]])
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), size=st.integers(2, 13), power=st.sampled_from([1.0, 2.0, 3.0, 24.0]))
+def test_a_lane_does_not_depend_on_one_that_is_changed(seed, size, power):
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(0.01, 2.0, (size, WIDTH)), axis=0)
+    changed = x.copy()
+    changed[:, 3] = rng.choice([0.0, 1.0, 1e-200]) * np.linspace(rng.choice([0.5, 1.0]), 1.0, size)
+    sums, others = np.full((2, 2, *x.shape), np.nan)
+    with np.errstate(all="ignore"):  # of what is discarded
+        sums_of_two(x, x**power, taming(power, 0.3 / size), *sums)
+        sums_of_two(changed, changed**power, taming(power, 0.3 / size), *others)
+    same = np.arange(WIDTH) != 3
+    assert np.array_equal(sums[:, :, same], others[:, :, same])
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 8.0])
+@pytest.mark.parametrize("decades", [4.0, 12.0])
+def test_two_sums_of_rows_that_are_spread_over_decades(power, decades):
+    """A row far beyond its neighbours has a sum that is small beside theirs."""
+    rng = np.random.default_rng(5)
+    x = np.sort(10.0 ** rng.uniform(-decades, 0.0, (16, WIDTH)), axis=0)
+    x[13:, :4] *= 1e9
+    at, sums = (x, x**power, tamed(1e-30)), np.full((2, *x.shape), np.nan)
+    sums_of_two(*at, *sums)
+    expected = plain_two_sums(*at)
+    assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
+    assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
+
+
+@pytest.mark.parametrize(("depth", "epsilon", "scale"), [(24.0, 2e-8, 2e-7), (24.0, 1e-9, 8e-7), (2.0, 0.0, 0.0)])
+def test_two_sums_of_rows_with_products_next_to_nothing(depth, epsilon, scale):
+    """Their bounds y_k `away` are no numbers any more, though x_k is beyond `away`; or rows are equal, and not tamed.
+
+    What y_k r_y is then does not matter, as long as it is not more than it can be.
+    """
+    x = (np.linspace(1.0, 1.8, 8)[:, None] * np.ones(WIDTH) * scale) ** 2
+    at, sums = (x, x**depth, taming(depth, epsilon)), np.full((2, *x.shape), np.nan)
+    sums_of_two(*at, *sums)
+    expected = plain_two_sums(*at)
+    assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
+    assert (np.abs(x**depth * sums[1]) <= len(x)).all()
 
 
 @pytest.mark.parametrize(
