@@ -102,16 +102,27 @@ def matrices(effort):
 
 
 def depths(effort):
-    """Pair rates of the Deep Linear Network in λ over those of Dyson Brownian motion, one thread."""
-    rows, seconds = [], effort.seconds / 4
+    """Pair rates of the Deep Linear Network in λ over those of Dyson Brownian motion, one thread.
+
+    The ratio is of the best of many short runs in turns, as what disturbs a run can only slow it; beside it stands the
+    median of the ratios of runs next to each other.
+    """
+    rows, seconds = [], effort.seconds / 16
     for size in effort.of(benchmarks.SIZES):
+        models = {0: dyson(size), **{depth: network(size, float(depth)) for depth in benchmarks.DEPTHS}}
+        found = [{depth: pair_rate(model, seconds) for depth, model in models.items()} for _ in range(3 * effort.pairs)]
+        best = {depth: max(turn[depth] for turn in found) for depth in models}
         for depth in benchmarks.DEPTHS:
-            found = ratios(
-                lambda size=size, depth=depth: pair_rate(network(size, float(depth)), seconds),
-                lambda size=size: pair_rate(dyson(size), seconds),
-                effort.rounds,
+            neighbours = [turn[depth] / turn[0] for turn in found]
+            rows.append(
+                {
+                    "size": size,
+                    "depth": depth,
+                    "ratio": best[depth] / best[0],
+                    "median": statistics.median(neighbours),
+                    "ratios": [round(ratio, 3) for ratio in neighbours],
+                }
             )
-            rows.append({"size": size, "depth": depth, **found})
     return {"rows": rows}
 
 

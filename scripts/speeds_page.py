@@ -170,7 +170,7 @@ TABLES = {
     "kernels": kernels_table,
     "normals": ratio_table(("ratio",)),
     "matrices": ratio_table(("width",), ("ratio",)),
-    "depths": ratio_table(("size",), ("depth",), ("ratio",)),
+    "depths": ratio_table(("size",), ("depth",), ("ratio",), ("median",)),
     "reference": reference_table,
     "threads": ratio_table(("size",), ("threads",), ("ratio",)),
     "peers": peers_table,
