@@ -29,8 +29,9 @@ WIDE_STEP = 4.0  # times the default, which resolves gaps; the law and the trace
 WIDE_RUN = {"burn_in": 4.0, "duration": 2.0, "draws": 8, "paths": 16}  # what is left of the start falls as e^{−3t}
 SIDES = (0.5, 1.5)  # of the law, from which they start
 FIRST_STEP = """
-import dlnmc
+import dlnmc, time
 dlnmc.simulate(dlnmc.DysonBrownianMotion(size=8, beta=8.0), paths=8, dt=1e-3, times=[1e-3], threads=1)
+print(time.time())
 """
 
 
@@ -208,18 +209,28 @@ def fast(effort):
 
 
 def startup(effort):
-    """Seconds of `dlnmc warmup` into an empty cache, and from a warm one to the end of a first step, new processes."""
+    """Seconds of `dlnmc warmup` into an empty cache; from a warm one until a first step is done, the least of eleven.
+
+    `median` is that of all processes, `whole` the least with the interpreter's end, which frees what was compiled.
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
 
-        def seconds(*command):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
-            return time.perf_counter() - began
+        def run(*command):
+            began = time.time()
+            done = subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
+            return began, done.stdout, time.time() - began
 
-        cold = seconds("-m", "dlnmc", "warmup")
-        warm = [seconds("-c", FIRST_STEP) for _ in range(effort.rounds)]
-    return {"warmup": cold, "first_step": statistics.median(warm), "first_steps": [round(each, 2) for each in warm]}
+        cold = run("-m", "dlnmc", "warmup")[2]
+        warm = [run("-c", FIRST_STEP) for _ in range(effort.pairs)]
+    steps = [float(said) - began for began, said, _ in warm]
+    return {
+        "warmup": cold,
+        "first_step": min(steps),
+        "median": statistics.median(steps),
+        "whole": min(whole for _, _, whole in warm),
+        "first_steps": [round(step, 2) for step in steps],
+    }
 
 
 def wide(effort):

@@ -176,7 +176,7 @@ TABLES = {
     "peers": peers_table,
     "peers_one_core": peers_table,
     "fast": ratio_table(("model",), ("size", 1.0, 4), ("fast",), ("direct",), ("ratio",)),
-    "startup": ratio_table(("warmup",), ("first_step",)),
+    "startup": ratio_table(("warmup",), ("first_step",), ("median",), ("whole",)),
     "wide": wide_table,
     "answer": answer_table,
 }
