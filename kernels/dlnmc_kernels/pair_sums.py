@@ -200,7 +200,7 @@ def add_two_gaps_among(at: TwoSums, first: int, last: int, fresh: bool) -> None:
     """Add the pairs among the rows [first, last), to sums 0 if `fresh`."""
     head = first + (last - first) % TILE
     add_rows(at, first, head, first, last, fresh)
-    large = is_large(at, last - 1, first)
+    large = head < last and is_large(at, last - 1, first)
     for k in range(head, last, TILE):
         border = max(k - 1, first)
         add_diagonal(at, k, border, fresh, large)
@@ -212,7 +212,7 @@ def add_two_gaps_between(at: TwoSums, first: int, last: int, first_column: int, 
     """Add the pairs of the rows [first, last) and the columns [first_column, last_column), all below them."""
     head = first + (last - first) % TILE
     add_rows(at, first, head, first_column, last_column, False)
-    large = is_large(at, last - 1, first_column)
+    large = head < last and is_large(at, last - 1, first_column)
     for k in range(head, last, TILE):
         add_two_gaps_of_tile(at, k, first_column, last_column, large)
 
