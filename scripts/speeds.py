@@ -53,7 +53,10 @@ QUICK = Effort(seconds=0.2, pairs=3, rounds=2, turns=1, sizes=(8, 32))
 
 def ratios(first, second, pairs):
     """The median of first()/second(), and all of them."""
-    found = [first() / second() for _ in range(pairs)]
+    return median_of([first() / second() for _ in range(pairs)])
+
+
+def median_of(found):
     return {"ratio": statistics.median(found), "ratios": [round(ratio, 3) for ratio in found]}
 
 
@@ -105,8 +108,7 @@ def matrices(effort):
 def depths(effort):
     """Pair rates of the Deep Linear Network in λ over those of Dyson Brownian motion, one thread.
 
-    The ratio is of the best of many short runs in turns, as what disturbs a run can only slow it; beside it stands the
-    median of the ratios of runs next to each other.
+    The median of the ratios of many short runs next to each other; beside it, `best`, the ratio of the best runs.
     """
     rows, seconds = [], effort.seconds / 16
     for size in effort.of(benchmarks.SIZES):
@@ -114,16 +116,8 @@ def depths(effort):
         found = [{depth: pair_rate(model, seconds) for depth, model in models.items()} for _ in range(3 * effort.pairs)]
         best = {depth: max(turn[depth] for turn in found) for depth in models}
         for depth in benchmarks.DEPTHS:
-            neighbours = [turn[depth] / turn[0] for turn in found]
-            rows.append(
-                {
-                    "size": size,
-                    "depth": depth,
-                    "ratio": best[depth] / best[0],
-                    "median": statistics.median(neighbours),
-                    "ratios": [round(ratio, 3) for ratio in neighbours],
-                }
-            )
+            ratios_of_turns = median_of([turn[depth] / turn[0] for turn in found])
+            rows.append({"size": size, "depth": depth, **ratios_of_turns, "best": best[depth] / best[0]})
     return {"rows": rows}
 
 
@@ -209,9 +203,9 @@ def fast(effort):
 
 
 def startup(effort):
-    """Seconds of `dlnmc warmup` into an empty cache; from a warm one until a first step is done, the least of eleven.
+    """Seconds of `dlnmc warmup` into an empty cache; from a warm one until a first step is done, the median.
 
-    `median` is that of all processes, `whole` the least with the interpreter's end, which frees what was compiled.
+    `best` is the least of them, `whole` the least with the interpreter's end, which frees what was compiled.
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
@@ -226,8 +220,8 @@ def startup(effort):
     steps = [float(said) - began for began, said, _ in warm]
     return {
         "warmup": cold,
-        "first_step": min(steps),
-        "median": statistics.median(steps),
+        "first_step": statistics.median(steps),
+        "best": min(steps),
         "whole": min(whole for _, _, whole in warm),
         "first_steps": [round(step, 2) for step in steps],
     }
