@@ -5,6 +5,7 @@ approximation errors lie below 2e-17, so that what remains is rounding.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from dlnmc_kernels.jit import device, inlined
 from dlnmc_kernels.lanes import Lane, float_bits, from_bits, is_odd, maximum, minimum, select, splat
@@ -120,6 +121,15 @@ def sincos_turns(u: Lane) -> tuple[Lane, Lane]:
     return from_bits(float_bits(sine) ^ sine_sign), from_bits(float_bits(cosine) ^ cosine_sign)
 
 
+@register_jitable
+def highest_bit(n: int) -> int:
+    """The largest power of two up to n, 0 < n < 256."""
+    n |= n >> 1
+    n |= n >> 2
+    n |= n >> 4
+    return (n + 1) >> 1
+
+
 @inlined
 def power(x: Lane, exponent: float) -> Lane:
     """x^exponent for x >= 0: repeated squaring for whole exponents 0 ... 64 (0^0 = 1), else exp of the logarithm.
@@ -131,10 +141,7 @@ def power(x: Lane, exponent: float) -> Lane:
         return real_power(x, exponent)
     if n == 0:
         return splat(1.0)
-    below = n | n >> 1
-    below |= below >> 2
-    below |= below >> 4
-    result, bit = x, (below + 1) >> 1  # the highest bit of n
+    result, bit = x, highest_bit(n)
     while bit > 1:
         bit >>= 1
         result = result * result

@@ -399,6 +399,26 @@ def _reciprocal_overload(x):  # type: ignore[no-untyped-def]
     return lambda x: _reciprocal(x)
 
 
+def twice_reciprocal(x: Lane) -> Lane:
+    """2/x, as `reciprocal`."""
+    return 2.0 / x
+
+
+def _emit_twice_reciprocal(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    if reciprocals() == "division":
+        return builder.fdiv(_constant(2.0), x, flags=_FLAGS)
+    r = _emit_reciprocal(builder, x)
+    return builder.fadd(r, r, flags=_FLAGS)
+
+
+_twice_reciprocal = _unary(_emit_twice_reciprocal, f64x8, f64x8)
+
+
+@overload(twice_reciprocal)
+def _twice_reciprocal_overload(x):  # type: ignore[no-untyped-def]
+    return lambda x: _twice_reciprocal(x)
+
+
 def reciprocal_root(x: Lane) -> Lane:
     """1/√x to 3 ulp where x is a normal number > 0; for other x nothing is promised."""
     return 1.0 / np.sqrt(x)

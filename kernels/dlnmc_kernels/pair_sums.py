@@ -8,12 +8,26 @@ its own numbers alone, to the last bit: where one path is tamed, another is comp
 from typing import Any, NamedTuple
 
 from dlnmc_kernels.jit import apart, device, inlined
-from dlnmc_kernels.lanes import Lane, address, any_of, load, maximum, minimum, reciprocal, select, splat, store
+from dlnmc_kernels.lanes import (
+    Lane,
+    address,
+    any_of,
+    load,
+    maximum,
+    minimum,
+    reciprocal,
+    select,
+    splat,
+    store,
+    twice_reciprocal,
+)
 
 TILE = 4
 TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
-SPREAD = 64.0  # four rows that are farther apart, in units of their gap to a column, share nothing with it
+# Rows share a division with a column that is farther than this fraction of them, below which much is lost to rounding,
+CLOSE = 1e-5
+SPREAD = 256.0  # and of which their own gap is not more than this multiple, in y
 
 
 @inlined
@@ -248,9 +262,10 @@ def is_large(at: TwoSums, k: int, l: int) -> bool:
 @inlined
 def is_near(at: TwoSums, k: int, l: int) -> Lane:
     """The mask of paths in which row l is too near to the four rows from k; rows below it are farther away."""
-    x_k, x_l = load(at.x, k), load(at.x, l)
-    small = (x_k - x_l) * (load(at.y, k) - load(at.y, l)) < maximum(floor_of(at, k), splat(SAFE))
-    return small | (load(at.x, k + TILE - 1) - x_k > (x_k - x_l) * SPREAD)
+    x_k, y, y_l = load(at.x, k), four(at.y, k), load(at.y, l)
+    gap = x_k - load(at.x, l)
+    small = (gap * (y[0] - y_l) < maximum(floor_of(at, k), splat(SAFE))) | (gap < x_k * CLOSE)
+    return small | (y[1] - y[0] > (y[0] - y_l) * SPREAD) | (y[3] - y[2] > (y[2] - y_l) * SPREAD)
 
 
 @inlined
@@ -279,10 +294,16 @@ def add_pairs_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
     """Add the pairs of row k and the columns [first, last), each with a division of its own."""
     for l in range(first, last):
         r_x, r_y, e = tamed_pair(at, k, l)
-        store(at.sum_x, k, load(at.sum_x, k) + r_x)
-        store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
-        store(at.sum_x, l, load(at.sum_x, l) - r_x)
-        store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
+        add_pair(at, k, l, r_x, r_y, e)
+
+
+@inlined
+def add_pair(at: TwoSums, k: int, l: int, r_x: Lane, r_y: Lane, e: Lane) -> None:
+    """Add to the sums of rows k > l their repulsion in x and in y, and what remains of entropy."""
+    store(at.sum_x, k, load(at.sum_x, k) + r_x)
+    store(at.sum_y, k, load(at.sum_y, k) + (r_y + e))
+    store(at.sum_x, l, load(at.sum_x, l) - r_x)
+    store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
 
 
 @inlined
@@ -319,92 +340,74 @@ def add_near_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> N
 
 @inlined
 def add_columns_up_to(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
-    """Both of them: Σ 1/a and Σ 1/b of two rows with gaps a and b to each column come from the sums of `add_column`."""
+    """Both of them."""
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
+    middles = middle(x[0], x[1]), middle(y[0], y[1]), middle(x[2], x[3]), middle(y[2], y[3])
+    h = half_gap(x[0], x[1]), half_gap(y[0], y[1]), half_gap(x[2], x[3]), half_gap(y[2], y[3])
+    squares = h[0] * h[0], h[1] * h[1], h[2] * h[2], h[3] * h[3]
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
-        sums = add_column(at, k, l, x, y, sums, False)
+        sums = add_column(at, k, l, middles, squares, sums, False)
     for l in range(near, last):
-        sums = add_column(at, k, l, x, y, sums, True)
+        sums = add_column(at, k, l, middles, squares, sums, True)
         add_lone_pairs(at, k, l)
-    sum_x = halves(x[1] - x[0], sums[0], sums[1]) + halves(x[3] - x[2], sums[4], sums[5])
-    sum_y = two_rows(y[1] - y[0], sums[2], sums[3]) + two_rows(y[3] - y[2], sums[6], sums[7])
-    add_to_four(at.sum_x, k, sum_x, False)
-    add_to_four(at.sum_y, k, sum_y, False)
+    add_to_four(at.sum_x, k, two_rows(h[0], sums[0], sums[1]) + two_rows(h[2], sums[4], sums[5]), False)
+    add_to_four(at.sum_y, k, two_rows(h[1], sums[2], sums[3]) + two_rows(h[3], sums[6], sums[7]), False)
 
 
 @inlined
-def add_column(at: TwoSums, k: int, l: int, x: Any, y: Any, sums: Any, near: bool) -> Any:
+def middle(p: Lane, q: Lane) -> Lane:
+    """(p + q)/2."""
+    return (p + q) * 0.5
+
+
+@inlined
+def half_gap(p: Lane, q: Lane) -> Lane:
+    """(q − p)/2."""
+    return (q - p) * 0.5
+
+
+@inlined
+def add_column(at: TwoSums, k: int, l: int, middles: Any, squares: Any, sums: Any, near: bool) -> Any:
     """Add the pairs of four rows and column l to its sums; return those of the rows, as they are to be continued.
 
-    Those of two rows with the gaps a and b: of x Σ (1/a + 1/b) and Σ 1/(ab), of y Σ a/(ab) and Σ 1/(ab); then those of
-    the other two. If `near`, pairs that share nothing are left out.
+    Two rows at m ∓ h, with g = m − x_l, have 1/(g − h) + 1/(g + h) = 2g/(g² − h²): their sums are those of this, and of
+    2/(g² − h²), which times h is the difference; for x, then for y, then for the other two rows. Rounding m moves two
+    rows by half a unit in their last place: so exact are they themselves. If `near`, pairs that share nothing are left
+    out.
     """
-    x_l, y_l, alone = load(at.x, l), load(at.y, l), splat(0.0) > 0.0
-    a_x, b_x, c_x, d_x = x[0] - x_l, x[1] - x_l, x[2] - x_l, x[3] - x_l
-    a_y, b_y, c_y, d_y = y[0] - y_l, y[1] - y_l, y[2] - y_l, y[3] - y_l
+    x_l, y_l = load(at.x, l), load(at.y, l)
+    g_x, g_y, e_x, e_y = middles[0] - x_l, middles[1] - y_l, middles[2] - x_l, middles[3] - y_l
+    p_x, p_y, q_x, q_y = g_x * g_x - squares[0], g_y * g_y - squares[1], e_x * e_x - squares[2], e_y * e_y - squares[3]
+    p, q = p_x * p_y, q_x * q_y
     if near:
-        alone = is_alone(at, k, l)
-        a_x, b_x, c_x, d_x = without(alone, a_x), without(alone, b_x), without(alone, c_x), without(alone, d_x)
-        a_y, b_y, c_y, d_y = without(alone, a_y), without(alone, b_y), without(alone, c_y), without(alone, d_y)
-    ab_x, ab_y, cd_x, cd_y = a_y * b_y, a_x * b_x, c_y * d_y, c_x * d_x
-    if near:
-        in_ab, in_cd = reciprocal(instead(alone, ab_x * ab_y)), reciprocal(instead(alone, cd_x * cd_y))
-    else:
-        in_ab, in_cd = reciprocal(ab_x * ab_y), reciprocal(cd_x * cd_y)
-    ab_x, ab_y, cd_x, cd_y = ab_x * in_ab, ab_y * in_ab, cd_x * in_cd, cd_y * in_cd
-    of_ab, of_cd = (a_x + b_x) * ab_x, (c_x + d_x) * cd_x
-    store(at.sum_x, l, load(at.sum_x, l) - of_ab - of_cd)
-    store(at.sum_y, l, load(at.sum_y, l) - (a_y + b_y) * ab_y - (c_y + d_y) * cd_y)
-    first = sums[0] + of_ab, sums[1] + ab_x, sums[2] + a_y * ab_y, sums[3] + ab_y
-    return (*first, sums[4] + of_cd, sums[5] + cd_x, sums[6] + c_y * cd_y, sums[7] + cd_y)
+        alone, zero, one = is_alone(at, k, l), splat(0.0), splat(1.0)
+        p, q = select(alone, one, p), select(alone, one, q)
+        p_x, p_y = select(alone, zero, p_x), select(alone, zero, p_y)
+        q_x, q_y = select(alone, zero, q_x), select(alone, zero, q_y)
+    in_p, in_q = twice_reciprocal(p), twice_reciprocal(q)
+    p_x, p_y, q_x, q_y = p_y * in_p, p_x * in_p, q_y * in_q, q_x * in_q
+    g_x, g_y, e_x, e_y = g_x * p_x, g_y * p_y, e_x * q_x, e_y * q_y
+    store(at.sum_x, l, load(at.sum_x, l) - g_x - e_x)
+    store(at.sum_y, l, load(at.sum_y, l) - g_y - e_y)
+    first = sums[0] + g_x, sums[1] + p_x, sums[2] + g_y, sums[3] + p_y
+    return (*first, sums[4] + e_x, sums[5] + q_x, sums[6] + e_y, sums[7] + q_y)
+
+
+@inlined
+def two_rows(h: Lane, both: Lane, products: Lane) -> tuple[Lane, Lane]:
+    """The sums of two rows from what `add_column` sums: the lower row is nearer to the columns."""
+    difference = h * products
+    return (both + difference) * 0.5, (both - difference) * 0.5
 
 
 @inlined
 def add_lone_pairs(at: TwoSums, k: int, l: int) -> None:
     """Add the pairs of the four rows from k and row l that share nothing."""
-    alone = is_alone(at, k, l)
+    alone, zero = is_alone(at, k, l), splat(0.0)
     for i in range(k, k + TILE):
         r_x, r_y, e = tamed_pair(at, i, l)
-        r_x, r_y, e = among(alone, r_x), among(alone, r_y), among(alone, e)
-        store(at.sum_x, i, load(at.sum_x, i) + r_x)
-        store(at.sum_y, i, load(at.sum_y, i) + (r_y + e))
-        store(at.sum_x, l, load(at.sum_x, l) - r_x)
-        store(at.sum_y, l, load(at.sum_y, l) - (r_y - e))
-
-
-@inlined
-def among(alone: Lane, p: Lane) -> Lane:
-    """The number p in the paths `alone`, else 0."""
-    return select(alone, p, splat(0.0))
-
-
-@inlined
-def without(alone: Lane, p: Lane) -> Lane:
-    """0 in the paths `alone`, else p."""
-    return select(alone, splat(0.0), p)
-
-
-@inlined
-def instead(alone: Lane, p: Lane) -> Lane:
-    """1 in the paths `alone`, else p."""
-    return select(alone, splat(1.0), p)
-
-
-@inlined
-def two_rows(delta: Lane, upper: Lane, products: Lane) -> tuple[Lane, Lane]:
-    """Σ 1/a and Σ 1/b of a row and the next, from Σ a/(ab) and Σ 1/(ab), with b = a + δ."""
-    return upper + delta * products, upper
-
-
-@inlined
-def halves(delta: Lane, both: Lane, products: Lane) -> tuple[Lane, Lane]:
-    """Σ 1/a and Σ 1/b of a row and the next, from their sum and Σ 1/(ab), with b = a + δ, δ <= SPREAD a.
-
-    The bound keeps their difference δ Σ 1/(ab) from being much larger than the smaller.
-    """
-    difference = delta * products
-    return (both + difference) * 0.5, (both - difference) * 0.5
+        add_pair(at, i, l, select(alone, r_x, zero), select(alone, r_y, zero), select(alone, e, zero))
 
 
 @inlined
@@ -478,6 +481,6 @@ def add_diagonal(at: TwoSums, k: int, border: int, fresh: bool, large: bool) -> 
 def add_entropy_of_row(at: TwoSums, k: int, first: int, last: int) -> None:
     """Add what remains of entropy where the pairs of row k and the columns [first, last) are tamed."""
     for l in range(first, last):
-        e = among(product_of_gaps(at, k, l) < floor_of(at, k), tamed_pair(at, k, l)[2])
+        e = select(product_of_gaps(at, k, l) < floor_of(at, k), tamed_pair(at, k, l)[2], splat(0.0))
         store(at.sum_y, k, load(at.sum_y, k) + e)
         store(at.sum_y, l, load(at.sum_y, l) + e)

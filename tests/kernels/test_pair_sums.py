@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dlnmc_kernels.jit import kernel
 from dlnmc_kernels.lanes import WIDTH, splat
 from dlnmc_kernels.pair_sums import (
+    CLOSE,
     SAFE,
     TINY,
     Taming,
@@ -173,6 +174,21 @@ def test_two_sums_of_rows_that_are_spread_over_decades(power, decades):
     expected = plain_two_sums(*at)
     assert (np.abs(sums[0] - expected[0]) <= 1e-13 * expected[2]).all()
     assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 8.0])
+@pytest.mark.parametrize("gap", [1e-4, 1e-5, 1e-6, 1e-8])
+def test_two_sums_of_clusters(power, gap):
+    """Gaps far below the rows, without taming: half a unit in the last place of these, over a gap of CLOSE, is lost."""
+    rng = np.random.default_rng(6)
+    clusters = [a + gap * np.cumsum(rng.uniform(0.5, 2.0, (6, WIDTH)), axis=0) for a in (0.5, 1.0, 1.0 + 40.0 * gap)]
+    x = np.concatenate(clusters)
+    at, sums = (x, x**power, tamed(gap**2 * 1e-8)), np.full((2, *x.shape), np.nan)
+    sums_of_two(*at, *sums)
+    expected = plain_two_sums(*at)
+    bound = 0.5 * np.finfo(float).eps / CLOSE
+    assert (np.abs(sums[0] - expected[0]) <= bound * expected[2]).all()
+    assert (np.abs(sums[1] - expected[1]) <= bound * expected[3]).all()
 
 
 @pytest.mark.parametrize(("depth", "epsilon", "scale"), [(24.0, 2e-8, 2e-7), (24.0, 1e-9, 8e-7), (2.0, 0.0, 0.0)])
