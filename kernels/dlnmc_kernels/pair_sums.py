@@ -27,7 +27,7 @@ TINY = 1e-290
 SAFE, LARGE = 1e-140, 1e140  # two products of two gaps between these may be multiplied
 # Rows share a division with a column that is farther than this fraction of them, below which much is lost to rounding,
 CLOSE = 1e-5
-SPREAD = 256.0  # and of which their own gap is not more than this multiple, in y
+SPREAD = 64.0  # and of which their own gap is not more than this multiple, in y
 
 
 @inlined
@@ -342,8 +342,8 @@ def add_near_columns(at: TwoSums, k: int, first: int, near: int, last: int) -> N
 def add_columns_up_to(at: TwoSums, k: int, first: int, near: int, last: int) -> None:
     """Both of them."""
     x, y, zero = four(at.x, k), four(at.y, k), splat(0.0)
-    middles = middle(x[0], x[1]), middle(y[0], y[1]), middle(x[2], x[3]), middle(y[2], y[3])
     h = half_gap(x[0], x[1]), half_gap(y[0], y[1]), half_gap(x[2], x[3]), half_gap(y[2], y[3])
+    middles = x[0] + h[0], y[0] + h[1], x[2] + h[2], y[2] + h[3]
     squares = h[0] * h[0], h[1] * h[1], h[2] * h[2], h[3] * h[3]
     sums = (zero, zero, zero, zero, zero, zero, zero, zero)
     for l in range(first, near):
@@ -353,12 +353,6 @@ def add_columns_up_to(at: TwoSums, k: int, first: int, near: int, last: int) -> 
         add_lone_pairs(at, k, l)
     add_to_four(at.sum_x, k, two_rows(h[0], sums[0], sums[1]) + two_rows(h[2], sums[4], sums[5]), False)
     add_to_four(at.sum_y, k, two_rows(h[1], sums[2], sums[3]) + two_rows(h[3], sums[6], sums[7]), False)
-
-
-@inlined
-def middle(p: Lane, q: Lane) -> Lane:
-    """(p + q)/2."""
-    return (p + q) * 0.5
 
 
 @inlined

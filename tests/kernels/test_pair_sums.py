@@ -206,6 +206,17 @@ def test_two_sums_of_rows_with_products_next_to_nothing(depth, epsilon, scale):
     assert (np.abs(x**depth * sums[1]) <= len(x)).all()
 
 
+def test_two_sums_of_rows_at_the_end_of_the_range_of_numbers():
+    x = (65350.0 + 0.002 * np.arange(8))[:, None] * np.ones(WIDTH)
+    y = x / x[-1]
+    y = y**64 * 1.5e308
+    sums = np.full((2, *x.shape), np.nan)
+    with np.errstate(all="ignore"):  # of what is discarded
+        sums_of_two(x, y, tamed(0.0), *sums)
+    expected = plain_two_sums(x, y, tamed(0.0))
+    assert (np.abs(sums[1] - expected[1]) <= 1e-13 * expected[3]).all()
+
+
 @pytest.mark.parametrize(
     ("power", "scale"), [(p, s) for p in (1.0, 2.0, 24.0) for s in (1e-60, 1e60, 1e100)] + [(2.0, 1e180), (24.0, 1e180)]
 )
