@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
     from dlnmc.plotting import plot as plot
+    from dlnmc.runs import study as study
     from dlnmc.simulation import equilibrium as equilibrium
     from dlnmc.simulation import simulate as simulate
     from dlnmc.simulation import sweep as sweep
-    from dlnmc.studies import study as study
     from dlnmc.tables import report as report
 
 _HOME = {
@@ -58,7 +58,7 @@ _HOME = {
     "simulate": "simulation",
     "equilibrium": "simulation",
     "sweep": "simulation",
-    "study": "studies",
+    "study": "runs",
     "observe": "matrix_observables",
     "rank_jumps": "matrix_observables",
     "open": "files",

@@ -35,6 +35,8 @@ SAMPLES_PER_CHUNK = 2**20  # float64 values: those of a few chunks for each thre
 BATCHES = 64  # at most, for error bars of histograms
 MOST_STEPS = 2**47  # half of what the noise's counter can tell apart; a continued run begins after another's
 CALL_SECONDS = 0.15  # of one kernel call: progress and Ctrl-C wait for it
+STATE_SECONDS = 0.8  # between two states of a chunk that are kept
+STATE_SHARE = 0.01  # of the time, at most, goes into keeping them
 
 
 class Member(NamedTuple):
@@ -230,22 +232,47 @@ def prepared_call(
 
 
 def run_chunk(
-    member: Member, chunk: Chunk, stopped: Callable[[], bool], advanced: Callable[[float], None]
+    member: Member,
+    chunk: Chunk,
+    stopped: Callable[[], bool],
+    advanced: Callable[[float], None],
+    begun: Arrays | None = None,
+    keep: Callable[[Arrays, float], object] | None = None,
 ) -> Arrays | None:
     """Compute a chunk; None if `stopped()` said so in between.
 
-    `advanced` is called with the work done since its last call, in pair interactions. The result holds, by path:
+    `advanced` is called with the work done since its last call, in pair interactions. `keep(state, fraction)` is called
+    about every `STATE_SECONDS`, and when the chunk is stopped, with all that the rest follows from, and how much of the
+    chunk is done; from such a state, `begun`, the chunk goes on, with the same bits.
+
+    The result holds, by path:
     `samples` (path, draw, component), `states` (path, draw, row) of whole matrices, `sums` (path, 2, SUMS), `squares`
     (path, SUMS), `tally` (path, TALLY), those of k observables `own_sums` (path, k, 2), `own_squares` (path, k); and
     `counts` (batch, slot, bins + 2) of the batches that the chunk touches.
     """
     run, plan = member.run, schedule(member.run)
     call, state, arrays = prepared_call(member, chunk)
-    n, end = plan.first_step, plan.last_step + 1
-    work_per_step = work_of_block(run) * chunk.blocks / max(end - n, 1)
+    first, end = plan.first_step, plan.last_step + 1
+    carried = arrays | {"x": state.x, "memory": state.memory, "tally": state.tally}
+    n = first if begun is None else _restored(carried, begun)
+    work_per_step = work_of_block(run) * chunk.blocks / max(end - first, 1)
     steps = max(1, int(SMALLEST_WORK / work_per_step))
+    if n > first:
+        advanced(work_per_step * (n - first))
+    kept_at, kept, interval = time.perf_counter(), n, STATE_SECONDS
+
+    def keep_state() -> None:
+        nonlocal kept_at, kept, interval
+        assert keep is not None
+        began = time.perf_counter()
+        keep(carried | {"step": np.array(n)}, (n - first) / max(end - first, 1))
+        kept_at, kept = time.perf_counter(), n
+        interval = max(STATE_SECONDS, (kept_at - began) / STATE_SHARE)
+
     while n < end:
         if stopped():
+            if keep is not None and n > kept:
+                keep_state()
             return None
         began = time.perf_counter()
         to = min(end, n + steps)
@@ -254,11 +281,20 @@ def run_chunk(
         advanced(work_per_step * (to - n))
         steps = max(1, min(int((to - n) * CALL_SECONDS / max(seconds, 1e-6)), 8 * steps))
         n = to
+        if keep is not None and n < end and time.perf_counter() - kept_at >= interval:
+            keep_state()
     present = state.tally[:, STATUS].ravel() != ABSENT
     counts = _by_batch(arrays.pop("counts"), chunk.first_block, blocks_per_batch(run))
     by_path = {name: np.moveaxis(array, -1, 1) for name, array in (arrays | {"tally": state.tally}).items()}
     result: Arrays = {name: a.reshape(len(present), *a.shape[2:])[present] for name, a in by_path.items()}
     return result | {"counts": counts}
+
+
+def _restored(carried: Arrays, begun: Arrays) -> int:
+    """Fill the arrays of a chunk with those of a state that was kept; the step that comes next."""
+    for name, array in carried.items():
+        array[...] = begun[name]
+    return int(begun["step"])
 
 
 def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray[np.int64]:

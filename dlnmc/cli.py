@@ -5,10 +5,12 @@ Exit codes: 0 done; 1 the run failed; 2 bad input; 3 a check failed; 130 interru
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -36,7 +38,11 @@ result_argument = click.argument("result", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The netCDF file; default results/NAME.nc.")
 @click.option("--paths", type=int, help="Number of paths (of each member of a sweep).")
 @click.option("--seed", type=int, help="Seed, 0 to 2^64 − 1.")
-@click.option("--threads", type=int, help="Number of threads; default: one for each processor.")
+@click.option("--threads", type=int, help="Number of threads or processes; default: one for each processor.")
+@click.option(
+    "--executor", metavar="threads|processes|ADDRESS", help="Where to compute; ADDRESS is that of a dask scheduler."
+)
+@click.option("--chunk", metavar="I/N", help="Compute one of N shares only, for dlnmc merge; others run elsewhere.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a setting, as in --set kappa=0.5.")
 @click.option("--fresh", is_flag=True, help="Start over, where a result or part of one is there already.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -46,18 +52,48 @@ def study(
     paths: int | None,
     seed: int | None,
     threads: int | None,
+    executor: str | None,
+    chunk: str | None,
     changes: tuple[str, ...],
     fresh: bool,
     quiet: bool,
 ) -> None:
     """Run a named study or one's own; the same line again continues it."""
-    from dlnmc import studies
+    from dlnmc import runs
+    from dlnmc.locks import Share
 
     given = {"run.paths": paths, "run.seed": seed}
-    numbers = [f"{key}={value}" for key, value in given.items() if value is not None]
+    changed = [*changes, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
-    studies.study(source, target, changes=[*changes, *numbers], threads=threads, progress=not quiet, fresh=fresh)
-    click.echo(f"{target}: complete")
+    how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor, "progress": not quiet}
+    if chunk is None:
+        runs.study(source, target, **how, fresh=fresh)
+        click.echo(f"{target}: complete")
+        return
+    if fresh:
+        raise InvalidValue("--fresh: shares of one run, by --chunk, do not start it over; remove its folder of parts")
+    runs.share(source, target, Share.parsed(chunk), **how)
+    click.echo(f"share {chunk} of {target}: complete; when all are: dlnmc merge {target}")
+
+
+@dlnmc.command()
+@click.argument("output", type=click.Path(path_type=Path))
+def merge(output: Path) -> None:
+    """Make the result of a study from shares of it, by dlnmc study --chunk, that were computed before."""
+    from dlnmc import runs
+
+    runs.merge(output)
+    click.echo(f"{output}: complete")
+
+
+@dlnmc.command()
+@click.argument("output", type=click.Path(path_type=Path))
+def status(output: Path) -> None:
+    """How far the run is that writes to a file, who runs it, at what rate, and when it will end."""
+    from dlnmc import runs
+
+    found = runs.status(output)
+    click.echo(f"{output}: complete" if found is None else found.as_text(output))
 
 
 @dlnmc.command()
@@ -130,20 +166,29 @@ def bench(as_json: bool, threads: int | None) -> None:
     click.echo(json.dumps(result, indent=1) if as_json else benchmarks.as_text(result))
 
 
+PATIENCE = 5.0  # seconds after a signal, in which others like it are heard and nothing more: work is being put away
+
+
 @contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[list[int]]:
-    """Treat SIGTERM like Ctrl-C; the list tells which signals came."""
+def _signals() -> Iterator[list[int]]:
+    """Let SIGTERM end a run as Ctrl-C does, once for all that come within `PATIENCE`; the list tells which came."""
     seen: list[int] = []
+    first = -math.inf
 
     def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal first
         seen.append(number)
-        raise KeyboardInterrupt
+        if time.monotonic() - first > PATIENCE:
+            first = time.monotonic()
+            raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, handler)
+    handled = [signal.SIGTERM] + [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    previous = {number: signal.signal(number, handler) for number in handled}
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def _leave(code: int, text: str = "") -> NoReturn:
@@ -159,7 +204,7 @@ def _leave(code: int, text: str = "") -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The entry point of the command line."""
-    with _terminate_like_interrupt() as signals:
+    with _signals() as signals:
         try:
             words = sys.argv[1:] if arguments is None else list(arguments)
             with dlnmc.make_context("dlnmc", words) as context:  # not dlnmc.main(): it swallows what an interrupt says
@@ -176,7 +221,7 @@ def main(arguments: list[str] | None = None) -> Any:
         except (RunFailed, MemoryError) as error:
             _leave(FAILED, str(error) or "out of memory")
         except (KeyboardInterrupt, click.exceptions.Abort) as error:
-            _leave(TERMINATED if signals else INTERRUPTED, str(error) or "interrupted")
+            _leave(TERMINATED if signal.SIGTERM in signals else INTERRUPTED, str(error) or "interrupted")
         except BrokenPipeError:
             _silence_output()
             _leave(0)

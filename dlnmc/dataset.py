@@ -61,10 +61,11 @@ COORDINATES = {  # units and meaning of coordinates
 
 
 class Circumstances(NamedTuple):
-    """What does not affect results: when a run began, and on how many threads."""
+    """What does not affect results: when a run began, and on how many threads, or processes, of what."""
 
     began: float
     threads: int
+    executor: str = "threads"
 
 
 def parameters(model: Model) -> dict[str, Any]:
@@ -182,6 +183,7 @@ def provenance(model: Model, seed: int, circumstances: Circumstances, title: str
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} processors",
         "python_version": platform.python_version(),
         "threads": circumstances.threads,
+        "executor": circumstances.executor,
         "wall_seconds": round(time.time() - circumstances.began, 3),
     }
 

@@ -384,6 +384,12 @@ class OwnEnergy(MatrixEnergy):
             raise InvalidValue(f"energy {name!r}: sha256 follows from the functions; give one or the others")
         super().__init__(**described, **{"name": name, "parameters": parameters})
 
+    def __reduce__(self) -> Any:
+        """Another process gets the functions along with their hash, for which it may lack the source."""
+        described = {name: getattr(self, name) for name in type(self).model_fields}
+        functions = _FUNCTIONS.get(self.sha256)
+        return _unpickled, (described, None if functions is None else (functions.value, functions.gradient))
+
     @field_validator("name")
     @classmethod
     def _identifier(cls, value: str) -> str:
@@ -497,6 +503,12 @@ def _registered(name: Any, value: Any, gradient: Any) -> str:
     key = digest(value, gradient)
     _FUNCTIONS.setdefault(key, Functions(value, gradient))
     return key
+
+
+def _unpickled(described: dict[str, Any], functions: tuple[Function, Function] | None) -> OwnEnergy:
+    if functions is not None:
+        _FUNCTIONS.setdefault(described["sha256"], Functions(*functions))
+    return OwnEnergy(**described)
 
 
 @functools.lru_cache(maxsize=256)

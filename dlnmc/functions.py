@@ -38,6 +38,12 @@ def compiled(function: Function) -> Function:
     return _COMPILED[key]
 
 
+def portable(function: Function) -> Function:
+    """The function that another process can make the same of: Python, but for what a user has compiled."""
+    ours = any(function is own for own in _COMPILED.values())
+    return python_of(function) if ours else function
+
+
 def reason(error: Exception) -> str:
     """What a user's function, or its compiler, complained about, as one line."""
     text = " ".join(str(error).split()).removeprefix("Failed in nopython mode pipeline (step: nopython frontend) ")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlnmc.errors import InvalidValue
-from dlnmc.functions import Function, compiled, digest, is_function, python_of, reason
+from dlnmc.functions import Function, compiled, digest, is_function, portable, python_of, reason
 
 
 class Observable(NamedTuple):
@@ -19,6 +19,14 @@ class Observable(NamedTuple):
     name: str
     function: Function
     key: str  # the name, with the SHA-256 of the source for a user's own
+
+    def __reduce__(self) -> Any:
+        """Another process compiles the function for itself; its hash, which needs the source, goes along."""
+        return _unpickled, (self.name, portable(self.function), self.key)
+
+
+def _unpickled(name: str, function: Function, key: str) -> Observable:
+    return Observable(name, compiled(function), key)
 
 
 TAKEN = {  # variables, dimensions and coordinates of results

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from dlnmc.chunks import (
     Member,
     bytes_of,
     plan_chunks,
-    run_chunk,
     work_of_block,
 )
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
@@ -26,14 +24,16 @@ from dlnmc.defaults import completed, default_scheme_of_ladder
 from dlnmc.descriptions import unknown_key
 from dlnmc.engine import state_row
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
-from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
+from dlnmc.executors import Executor, checked, compute, name_of, pool_of, refuse_more_than_memory, thread_count
 from dlnmc.functions import Function
+from dlnmc.locks import Share
 from dlnmc.models import Model
 from dlnmc.observables import resolved
 from dlnmc.pilot import adapted
 from dlnmc.progress import Progress
 from dlnmc.starts import check_start, checked_array, continued_array, digest
 from dlnmc.store import ChunkStore
+from dlnmc.work import ChunkWork
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
 
@@ -58,6 +58,7 @@ def simulate(
     seed: int = 0,
     failed_fraction: float = 0.0,
     threads: int | None = None,
+    executor: Executor = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Simulate independent paths and keep their states at given times.
@@ -97,7 +98,10 @@ def simulate(
     failed_fraction
         The largest fraction of paths that may become non-finite; they are frozen, counted, and left out.
     threads
-        Default: one for each processor.
+        Of threads or processes: default one for each processor.
+    executor
+        Where paths are computed: "threads" of this process (default), "processes" of this machine, or on the workers
+        of a dask cluster, by the address of its scheduler or a `distributed.Client`. Bits are the same everywhere.
     progress
         Whether to show a progress bar.
 
@@ -129,9 +133,8 @@ def simulate(
         seed=seed,
         failed_fraction=failed_fraction,
     )
-    began = time.time()
-    (arrays,) = execute([member], threads=threads, progress=progress)
-    return dataset.simulation_dataset(member, arrays, dataset.Circumstances(began, thread_count(threads)))
+    (arrays,), circumstances = execute([member], threads=threads, executor=executor, progress=progress)
+    return dataset.simulation_dataset(member, arrays, circumstances)
 
 
 def equilibrium(
@@ -155,6 +158,7 @@ def equilibrium(
     seed: int = 0,
     failed_fraction: float = 0.0,
     threads: int | None = None,
+    executor: Executor = None,
     progress: bool = False,
 ) -> xr.DataTree:
     """Sample the equilibrium: burn in, then draw states and accumulate statistics while running.
@@ -206,9 +210,7 @@ def equilibrium(
         leaps=leaps,
         failed_fraction=failed_fraction,
     )
-    began = time.time()
-    results = execute(members, threads=threads, progress=progress)
-    circumstances = dataset.Circumstances(began, thread_count(threads))
+    results, circumstances = execute(members, threads=threads, executor=executor, progress=progress)
     if len(members) > 1:
         return dataset.sweep_tree(members, results, circumstances)
     return dataset.equilibrium_tree(members[0], results[0], circumstances)
@@ -219,6 +221,7 @@ def sweep(
     *,
     common_noise: bool = False,
     threads: int | None = None,
+    executor: Executor = None,
     progress: bool = False,
     **settings: Any,
 ) -> xr.DataTree:
@@ -231,9 +234,8 @@ def sweep(
         raise InvalidValue(unknown_key(unknown[0], run_settings(Equilibrium)))
     start = settings.pop("start", None)
     members = sweep_members(models, settings, start, common_noise)
-    began = time.time()
-    results = execute(members, threads=threads, progress=progress)
-    return dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
+    results, circumstances = execute(members, threads=threads, executor=executor, progress=progress)
+    return dataset.sweep_tree(members, results, circumstances)
 
 
 def sweep_members(
@@ -332,30 +334,40 @@ def prepared(cls: type[Run], settings: dict[str, Any], start: Start, origin: int
 
 
 def execute(
-    members: Sequence[Member], *, threads: int | None, progress: bool, parts: Path | None = None, fresh: bool = False
-) -> list[Arrays]:
-    """Compute all members, in chunks, and return the arrays of each.
+    members: Sequence[Member],
+    *,
+    threads: int | None,
+    progress: bool,
+    executor: Executor = None,
+    store: ChunkStore | None = None,
+    share: Share | None = None,
+) -> tuple[list[Arrays], dataset.Circumstances]:
+    """Compute all members, in chunks; the arrays of each, and under what circumstances.
 
-    With `parts`, finished chunks are files in that folder, and those that are there already are not computed again,
-    unless `fresh`. Raises InvalidValue for more than the machine's memory holds, RunFailed where a path became
-    non-finite, and Interrupted on Ctrl-C, saying what was kept.
+    With a store, chunks that are there are not computed again, and others are kept there; of a share, these are every
+    so many chunks of the run, and no arrays are returned. Raises InvalidValue for more than the machine's memory holds,
+    RunFailed where a path became non-finite, and Interrupted on Ctrl-C, saying what was kept.
     """
-    count = thread_count(threads)
+    began, count = time.time(), thread_count(threads)
+    checked(executor)
     needed = sum(bytes_of(member.run) for member in members)
     refuse_more_than_memory(needed, members[0].run.paths, "take fewer paths or draws, or keep_samples = false")
     chunks = plan_chunks(members)
-    store = None if parts is None else ChunkStore(parts, members, fresh)
+    if share is not None:
+        chunks = chunks[share.number - 1 :: share.total]
     whole = [Collected(member.run) for member in members]
     tallies: dict[Chunk, NDArray[np.float64]] = {}
 
     def collect(chunk: Chunk, arrays: Arrays) -> None:
-        whole[chunk.member].add(chunk, arrays)
+        if share is None:
+            whole[chunk.member].add(chunk, arrays)
         tallies[chunk] = arrays["tally"]
 
     if store is not None:
         for chunk in chunks:
             if (kept := store.load(chunk)) is not None:
                 collect(chunk, kept)
+    missing = [chunk for chunk in chunks if chunk not in tallies]
     work = [work_of_block(member.run) for member in members]
     costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
     with Progress(sum(costs.values()), progress, "sampling") as bar:
@@ -369,22 +381,38 @@ def execute(
                 _refuse_failed_paths(members, tallies)
 
         try:
-            run_in_threads(
-                [chunk for chunk in chunks if chunk not in tallies],
-                lambda chunk, stopped: run_chunk(members[chunk.member], chunk, stopped, bar.advance),
-                count,
-                finished,
-                bar.show,
-            )
+            if missing:
+                pool = pool_of(executor, ChunkWork(members, store), count, bar.advance)
+                count = pool.size
+                compute(pool, missing, finished, bar.show)
             _refuse_failed_paths(members, tallies)
         except KeyboardInterrupt:
-            where = f"kept in {parts}; the same command continues" if parts else "nothing was kept"
+            where = f"kept in {store.directory}; the same command continues" if store else "nothing was kept"
             raise Interrupted(f"interrupted: {len(tallies)} of {len(chunks)} chunks were done; {where}") from None
         except PathsFailed:
-            if store is not None:
+            if store is not None and share is None:
                 store.remove()  # the same run would fail in the same way
             raise
-    return [collected.arrays for collected in whole]
+    return [collected.arrays for collected in whole], dataset.Circumstances(began, count, name_of(executor))
+
+
+def collected(members: Sequence[Member], store: ChunkStore) -> tuple[list[Arrays], list[Chunk]]:
+    """The arrays of members from the chunks in a store, and the chunks that are missing there, damaged ones included.
+
+    Raises RunFailed where too many paths failed.
+    """
+    whole = [Collected(member.run) for member in members]
+    tallies: dict[Chunk, NDArray[np.float64]] = {}
+    missing = []
+    for chunk in plan_chunks(members):
+        arrays = store.load(chunk)
+        if arrays is None:
+            missing.append(chunk)
+        else:
+            whole[chunk.member].add(chunk, arrays)
+            tallies[chunk] = arrays["tally"]
+    _refuse_failed_paths(members, tallies)
+    return [own.arrays for own in whole], missing
 
 
 def _refuse_failed_paths(members: Sequence[Member], tallies: Mapping[Chunk, NDArray[np.float64]]) -> None:

@@ -2,18 +2,21 @@
 
 A file is a line of text with the SHA-256 of what follows, then an uncompressed NumPy archive (no pickles). It is
 written under a temporary name and renamed, so that one that exists is complete; one that fails its checksum is computed
-again.
+again. A chunk that takes long has a second file until it is done, the state from which it goes on.
 """
 
 import contextlib
 import hashlib
 import io
 import json
+import math
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+import re
+import secrets
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numba
 import numpy as np
@@ -25,35 +28,35 @@ from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 
 MANIFEST = "manifest.json"
+LAYOUT = 1  # of the manifest and the files beside it
 MAGIC = b"dlnmc chunk 1 sha256 "
+STATE_MAGIC = b"dlnmc state 1 sha256 "
+PATTERNS = ("member-*.chunk", "member-*.state", MANIFEST, ".*.tmp")  # of all that a store keeps
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary)` on a file beside `path`, flush it to disk and rename it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+def write_atomically(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
+    """Call `write(temporary)` on a file beside `path`, flush it to disk if it is to be durable, and rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        temporary.touch(exist_ok=False)  # with the permissions that files have here
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def identity(members: Sequence[Member]) -> dict[str, Any]:
     """What must agree for two chunks to belong to one result: the runs, and all that decides their bits."""
+    return {"runs": [json.loads(member.run.to_json()) for member in members]} | facts()
+
+
+def facts() -> dict[str, str]:
+    """What decides the bits of a run beside its description: versions, and the processor."""
     return {
-        "runs": [json.loads(member.run.to_json()) for member in members],
         "dlnmc": __version__,
         "kernels": source_hash(),
         "numba": numba.__version__,
@@ -83,69 +86,215 @@ def _short(value: Any) -> str:
 
 def remove_parts(directory: Path) -> None:
     """Delete what a store keeps in a folder, and the folder if nothing else is in it."""
-    for pattern in ("member-*.chunk", MANIFEST, ".*.tmp"):
+    for pattern in PATTERNS:
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         directory.rmdir()
 
 
+class Manifest(NamedTuple):
+    """What a folder of chunks says of itself: the identity of its run, and the study that it came from, if any."""
+
+    identity: dict[str, Any]
+    config: dict[str, Any]
+
+    def text(self) -> str:
+        """The content of the file: everything, and a checksum of it."""
+        config = _canonical(self.config)
+        body = {
+            "layout": LAYOUT,
+            "config": self.config,
+            "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+            "identity": self.identity,
+        }
+        return json.dumps({"sha256": _digest(body)} | body, indent=1)
+
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """The manifest of a folder; None where it is damaged. Raises OSError where there is none."""
+        try:
+            body = json.loads((directory / MANIFEST).read_bytes())
+            if isinstance(body, dict) and body.pop("sha256", None) == _digest(body) and body["layout"] == LAYOUT:
+                return cls(body["identity"], body["config"])
+        except (ValueError, RecursionError, KeyError):
+            pass
+        return None
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(body).encode()).hexdigest()
+
+
 class ChunkStore:
     """The chunk files of one result; made for the members that it will hold."""
 
-    def __init__(self, directory: Path, members: Sequence[Member], fresh: bool = False) -> None:
+    def __init__(self, directory: Path, identity: Mapping[str, Any]) -> None:
         self.directory = directory
-        if fresh:
-            self.remove()
-        wanted = identity(members)
-        self._seal = json.dumps(wanted).encode()
-        manifest = directory / MANIFEST
+        self._identity = dict(identity)
+        self._seal = json.dumps(self._identity).encode()
+
+    @classmethod
+    def opened(
+        cls,
+        directory: Path,
+        members: Sequence[Member],
+        fresh: bool = False,
+        config: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The store of these members in a folder, which is made; InvalidValue where another run is in it.
+
+        `fresh` removes that of another run. A manifest that is damaged is written anew if the chunks beside it are of
+        these members. `config` is kept for those who find the folder.
+        """
+        wanted = Manifest(identity(members), dict(config or {}))
+        store = cls(directory, wanted.identity)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            if not manifest.exists():
-                text = json.dumps(wanted, indent=1).encode()
-                write_atomically(manifest, lambda file: file.write_bytes(text))
-            found = json.loads(manifest.read_text())
+            try:
+                found = Manifest.read(directory)
+                mended = found is None and store._is_mine()
+            except FileNotFoundError:
+                found, mended = None, True
+            differing = [] if mended else ["a damaged manifest, and chunks that are damaged or of another run"]
+            if found is not None:
+                differing = differences(found.identity, wanted.identity)
+            if differing and fresh:
+                store.remove()
+                directory.mkdir(parents=True, exist_ok=True)
+            elif differing:
+                raise InvalidValue(
+                    f"{directory}: holds an unfinished run with other settings: {'; '.join(differing)}; finish it with "
+                    "the settings that it was started with, or start over (--fresh)"
+                )
+            if found is None or differing:
+                text = wanted.text().encode()
+                write_atomically(directory / MANIFEST, lambda file: file.write_bytes(text))
         except OSError as error:
             raise RunFailed(f"{directory}: {error.strerror or error}") from None
-        except ValueError:
-            found = {}
-        if found != wanted:
-            raise InvalidValue(
-                f"{directory}: holds an unfinished run with other settings: {'; '.join(differences(found, wanted))}; "
-                "finish it with the settings that it was started with, or start over (--fresh)"
-            )
+        return store
 
-    def _path(self, chunk: Chunk) -> Path:
-        name = f"member-{chunk.member:04d}-block-{chunk.first_block:09d}-{chunk.blocks}.chunk"
+    def _is_mine(self) -> bool:
+        """Whether what is in the folder is of this run: all chunks, if there are any."""
+        return all(_chunk_of(path) is not None and self._read(path, MAGIC) for path in self._files("chunk"))
+
+    def is_here(self) -> bool:
+        """Whether this process sees the folder, and it is this run's: on another host the same name may be another."""
+        try:
+            found = Manifest.read(self.directory)
+        except OSError:
+            return False
+        return found is not None and found.identity == self._identity
+
+    def _files(self, suffix: str) -> list[Path]:
+        return sorted(self.directory.glob(f"member-*.{suffix}"))
+
+    def _path(self, chunk: Chunk, suffix: str = "chunk") -> Path:
+        name = f"member-{chunk.member:04d}-block-{chunk.first_block:09d}-{chunk.blocks}.{suffix}"
         return self.directory / name
 
-    def _header(self, chunk: Chunk, payload: bytes) -> bytes:
-        """The first line of a chunk's file: it depends on the run and the chunk, so that foreign files are seen."""
-        digest = hashlib.sha256(self._seal + self._path(chunk).name.encode() + payload)
-        return MAGIC + digest.hexdigest().encode() + b"\n"
+    def _header(self, path: Path, magic: bytes, note: bytes, payload: Any) -> bytes:
+        """The first line of a file: it depends on the run and the chunk, so that foreign files are seen."""
+        digest = hashlib.sha256(self._seal + path.name.encode() + note)
+        digest.update(payload)
+        return magic + digest.hexdigest().encode() + note + b"\n"
+
+    def _write(self, path: Path, magic: bytes, note: bytes, arrays: Arrays, durable: bool) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        payload = buffer.getbuffer()
+        header = self._header(path, magic, note, payload)
+
+        def write(file: Path) -> None:
+            with file.open("wb") as out:
+                out.write(header)
+                out.write(payload)
+
+        write_atomically(path, write, durable)
+
+    def _read(self, path: Path, magic: bytes) -> tuple[bytes, bytes] | None:
+        """The note and the payload of a file; None where there is none, or it is damaged or belongs elsewhere."""
+        try:
+            header, newline, payload = path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        note = header[len(magic) + 64 :]
+        return (note, payload) if header + newline == self._header(path, magic, note, payload) else None
 
     def save(self, chunk: Chunk, arrays: Arrays) -> None:
         """Write the result of a chunk. Raises RunFailed where the place is full or cannot be written."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        payload = buffer.getvalue()
         try:
-            write_atomically(self._path(chunk), lambda file: file.write_bytes(self._header(chunk, payload) + payload))
+            self._write(self._path(chunk), MAGIC, b"", arrays, durable=True)
+            self._path(chunk, "state").unlink(missing_ok=True)
         except OSError as error:
             raise RunFailed(f"{self.directory}: {error.strerror or error}; the same command continues") from None
 
     def load(self, chunk: Chunk) -> Arrays | None:
         """The stored result of a chunk; None where there is none, or it is damaged or belongs elsewhere."""
+        found = self._read(self._path(chunk), MAGIC)
+        return None if found is None else _arrays(found[1])
+
+    def save_state(self, chunk: Chunk, state: Arrays, fraction: float) -> None:
+        """Write the state of a chunk that goes on. One that cannot be written is no harm: the chunk itself will say so.
+
+        It is not flushed: it outlives the process, and after a loss of power is found damaged or there.
+        """
+        with contextlib.suppress(OSError):
+            note = f" done {fraction:.6f}".encode()
+            self._write(self._path(chunk, "state"), STATE_MAGIC, note, state, durable=False)
+
+    def load_state(self, chunk: Chunk) -> Arrays | None:
+        """The state from which a chunk goes on; None where there is none that can be used."""
+        found = self._read(self._path(chunk, "state"), STATE_MAGIC)
+        return None if found is None else _arrays(found[1])
+
+    def progress(self, chunk: Chunk) -> float:
+        """The fraction of a chunk that is done, by what its files say of themselves, unchecked."""
+        if self._path(chunk).exists():
+            return 1.0
         try:
-            header, newline, payload = self._path(chunk).read_bytes().partition(b"\n")
+            with self._path(chunk, "state").open("rb") as file:
+                _, _, done = file.readline(200).rpartition(b" done ")
+            return min(max(float(done), 0.0), 1.0)
+        except (OSError, ValueError):
+            return 0.0
+
+    def changed(self, chunk: Chunk) -> float:
+        """When a chunk was finished, by the clock of the machine that did it; NaN where it is not there."""
+        try:
+            return self._path(chunk).stat().st_mtime
         except OSError:
-            return None
-        if header + newline != self._header(chunk, payload):
-            return None
-        with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-            return dict(archive)
+            return math.nan
 
     def remove(self) -> None:
         """Delete the chunk files, the manifest, and the folder if nothing else is in it."""
         remove_parts(self.directory)
+
+
+def _chunk_of(path: Path) -> Chunk | None:
+    """The chunk that a file is named for."""
+    found = re.fullmatch(r"member-(\d{4,})-block-(\d{9,})-(\d+)\.chunk", path.name)
+    return Chunk(*map(int, found.groups())) if found else None
+
+
+def _arrays(payload: bytes) -> Arrays | None:
+    """The arrays of an archive whose checksum was right; None where it is none of ours, or claims more than it has."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            for entry in archive.infolist():
+                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(payload):
+                    return None
+                with archive.open(entry) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    shape, _, dtype = read[version](file)
+                    if math.prod(shape) * dtype.itemsize > entry.file_size:
+                        return None
+        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+        return None

@@ -12,6 +12,7 @@ import pytest
 import dlnmc
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc.simulation import execute, prepared
+from dlnmc.store import ChunkStore
 from dlnmc_kernels.jit import source_hash
 
 # Started in the background, a shell's child ignores Ctrl-C, and so would every process that tests start and interrupt.
@@ -47,8 +48,9 @@ def paths_of():
 def arrays_of():
     """Function: the arrays of one member, or of several, computed on one thread unless said otherwise."""
 
-    def compute(*members, threads=1, parts=None):
-        results = execute(list(members), threads=threads, progress=False, parts=parts)
+    def compute(*members, threads=1, executor=None, parts=None):
+        store = None if parts is None else ChunkStore.opened(parts, members)
+        results, _ = execute(list(members), threads=threads, executor=executor, progress=False, store=store)
         return results[0] if len(results) == 1 else results
 
     return compute

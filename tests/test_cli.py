@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import benchmarks, files, information, simulation, studies
+from dlnmc import benchmarks, files, information, runs, simulation, studies
 from dlnmc.cli import main
 
 NETWORK = """\
@@ -90,7 +90,7 @@ def nothing_is_computed(monkeypatch):
     def refuse(*arguments):
         raise Computed
 
-    monkeypatch.setattr(simulation, "run_in_threads", refuse)
+    monkeypatch.setattr(simulation, "compute", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -464,19 +464,19 @@ def raising(error):
     ],
 )
 def test_every_error_has_its_exit_code_and_one_line(error, code, text, dlnmc_command, monkeypatch):
-    monkeypatch.setattr(studies, "study", raising(error))
+    monkeypatch.setattr(runs, "study", raising(error))
     assert dlnmc_command("study", "semicircle") == (code, "", f"dlnmc: {text}\n")
 
 
 def test_sigterm_ends_with_143_and_its_handler_is_gone_afterwards(dlnmc_command, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(studies, "study", lambda *a, **o: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(runs, "study", lambda *a, **o: signal.raise_signal(signal.SIGTERM))
     assert dlnmc_command("study", "semicircle") == (143, "", "dlnmc: interrupted\n")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_bug_is_not_hidden(dlnmc_command, monkeypatch):
-    monkeypatch.setattr(studies, "study", raising(ZeroDivisionError("a bug")))
+    monkeypatch.setattr(runs, "study", raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError):
         dlnmc_command("study", "semicircle")
 

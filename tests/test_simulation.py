@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dlnmc
-from dlnmc import chunks, simulation
+from dlnmc import chunks, simulation, work
 from dlnmc.chunks import blocks_of, plan_chunks
 from dlnmc.errors import Interrupted, RunFailed
 from dlnmc.simulation import execute, member_seed
@@ -349,7 +349,7 @@ class Counted:
 
     def __init__(self, monkeypatch):
         self.chunks = []
-        monkeypatch.setattr(simulation, "run_chunk", self)
+        monkeypatch.setattr(work, "run_chunk", self)
 
     def __call__(self, member, chunk, *rest):
         result = chunks.run_chunk(member, chunk, *rest)
@@ -459,9 +459,10 @@ def test_ctrl_c_ends_a_run_within_a_second(parts, member, tmp_path, refused):
 
     timer = threading.Timer(0.7, interrupt)
     timer.start()
-    folder = tmp_path / "parts" if parts else None
+    folder = tmp_path / "parts"
+    store = ChunkStore.opened(folder, [run, run]) if parts else None
     text = refused(
-        lambda: execute([run, run], threads=2, progress=False, parts=folder), "interrupted: 0 of", error=Interrupted
+        lambda: execute([run, run], threads=2, progress=False, store=store), "interrupted: 0 of", error=Interrupted
     )
     assert time.monotonic() - sent[0] < 1.0
     assert (str(folder) in text) if parts else ("nothing was kept" in text)

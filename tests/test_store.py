@@ -27,7 +27,7 @@ def arrays(rng):
 
 @pytest.fixture
 def kept(tmp_path, member):
-    return ChunkStore(tmp_path / "run.parts", [member()])
+    return ChunkStore.opened(tmp_path / "run.parts", [member()])
 
 
 def files(directory):
@@ -120,7 +120,7 @@ def test_a_chunk_file_answers_for_its_own_blocks_only(kept, arrays):
 
 
 def test_a_chunk_file_of_another_run_is_absent(kept, arrays, tmp_path, member):
-    stranger = ChunkStore(tmp_path / "other.parts", [member(seed=1)])
+    stranger = ChunkStore.opened(tmp_path / "other.parts", [member(seed=1)])
     stranger.save(CHUNK, arrays)
     (path,) = stranger.directory.glob("*.chunk")
     shutil.copy(path, kept.directory / path.name)
@@ -140,7 +140,7 @@ def test_removing_takes_the_folder_and_nothing_else(kept, arrays, tmp_path):
 
 def test_the_same_members_open_the_same_place(kept, arrays, member):
     kept.save(CHUNK, arrays)
-    assert ChunkStore(kept.directory, [member()]).load(CHUNK) is not None
+    assert ChunkStore.opened(kept.directory, [member()]).load(CHUNK) is not None
 
 
 @pytest.mark.parametrize(
@@ -148,33 +148,33 @@ def test_the_same_members_open_the_same_place(kept, arrays, member):
     [("seed", 1), ("paths", 22), ("dt", 0.011), ("bins", 17), ("scheme", "euler_maruyama"), ("burn_in", 0.06)],
 )
 def test_another_setting_in_the_same_place_is_refused_by_name(kept, member, refused, name, value):
-    text = refused(lambda: ChunkStore(kept.directory, [member(**{name: value})]), str(kept.directory))
+    text = refused(lambda: ChunkStore.opened(kept.directory, [member(**{name: value})]), str(kept.directory))
     assert name in text.replace(str(kept.directory), "")
 
 
 def test_another_model_in_the_same_place_is_refused_by_name(kept, member, refused):
     model = member().run.model
-    text = refused(lambda: ChunkStore(kept.directory, [member(model.changed(kappa=0.5))]), str(kept.directory))
+    text = refused(lambda: ChunkStore.opened(kept.directory, [member(model.changed(kappa=0.5))]), str(kept.directory))
     assert "kappa" in text
-    refused(lambda: ChunkStore(kept.directory, [member(), member()]), str(kept.directory))
+    refused(lambda: ChunkStore.opened(kept.directory, [member(), member()]), str(kept.directory))
 
 
 def test_given_start_values_are_part_of_the_run(tmp_path, member, refused):
     start = np.arange(1.0, 6.0)
-    ChunkStore(tmp_path / "parts", [member(start=start)])
-    ChunkStore(tmp_path / "parts", [member(start=start)])
-    refused(lambda: ChunkStore(tmp_path / "parts", [member(start=start + 1e-9)]), "start")
+    ChunkStore.opened(tmp_path / "parts", [member(start=start)])
+    ChunkStore.opened(tmp_path / "parts", [member(start=start)])
+    refused(lambda: ChunkStore.opened(tmp_path / "parts", [member(start=start + 1e-9)]), "start")
 
 
 @pytest.mark.parametrize(("name", "key"), [("source_hash", "kernels"), ("cpu_name", "cpu"), ("arithmetic", "simd")])
 def test_other_kernels_and_processors_are_refused_by_name(kept, member, refused, monkeypatch, name, key):
     monkeypatch.setattr(store, name, lambda: "other")
-    refused(lambda: ChunkStore(kept.directory, [member()]), f"other settings: {key} (")
+    refused(lambda: ChunkStore.opened(kept.directory, [member()]), f"other settings: {key} (")
 
 
 def test_another_numba_is_refused_by_name(kept, member, refused, monkeypatch):
     monkeypatch.setattr(store.numba, "__version__", "0.0")
-    refused(lambda: ChunkStore(kept.directory, [member()]), "other settings: numba (")
+    refused(lambda: ChunkStore.opened(kept.directory, [member()]), "other settings: numba (")
 
 
 def test_identity_holds_all_that_decides_the_bits(member):
@@ -186,18 +186,24 @@ def test_identity_holds_all_that_decides_the_bits(member):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"runs": 3}', "\x00\xff"])
-def test_a_damaged_manifest_is_refused_in_one_line(kept, member, refused, text):
+def test_a_damaged_manifest_is_mended_by_the_run_that_the_chunks_are_of(kept, arrays, member, refused, text):
+    """A night of computing does not hang on one bit; nobody else's chunks are touched."""
+    kept.save(CHUNK, arrays)
     (kept.directory / "manifest.json").write_text(text, encoding="latin-1")
-    refused(lambda: ChunkStore(kept.directory, [member()]), str(kept.directory))
+    refused(lambda: ChunkStore.opened(kept.directory, [member(seed=1)]), str(kept.directory), "damaged manifest")
+    assert ChunkStore.opened(kept.directory, [member()]).load(CHUNK) is not None
+    refused(lambda: ChunkStore.opened(kept.directory, [member(seed=1)]), "seed")
 
 
 def test_a_place_that_is_no_folder_is_refused_in_one_line(tmp_path, member, refused):
     (tmp_path / "file").write_text("")
     for place in ("file", "file/parts"):
-        refused(lambda place=place: ChunkStore(tmp_path / place, [member()]), place, error=(InvalidValue, RunFailed))
+        refused(
+            lambda place=place: ChunkStore.opened(tmp_path / place, [member()]), place, error=(InvalidValue, RunFailed)
+        )
 
 
-def full_disk(path, write):
+def full_disk(path, write, durable=True):
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
@@ -205,7 +211,7 @@ def test_a_full_disk_is_one_line(kept, arrays, tmp_path, member, refused, monkey
     monkeypatch.setattr(store, "write_atomically", full_disk)
     broken = (InvalidValue, RunFailed)
     refused(lambda: kept.save(CHUNK, arrays), "No space left", error=broken)
-    refused(lambda: ChunkStore(tmp_path / "new", [member()]), "No space left", error=broken)
+    refused(lambda: ChunkStore.opened(tmp_path / "new", [member()]), "No space left", error=broken)
 
 
 def test_names_of_files_of_all_chunks_differ(kept, member, arrays, small_chunks, monkeypatch):

@@ -54,7 +54,7 @@ def nothing_is_computed(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("something was computed")
 
-    return lambda: monkeypatch.setattr(simulation, "run_in_threads", refuse)
+    return lambda: monkeypatch.setattr(simulation, "compute", refuse)
 
 
 def same_data(one, other):
@@ -304,23 +304,22 @@ def test_a_file_that_is_no_result_is_never_overwritten(tiny, tmp_path, refused):
 
 def test_finished_chunks_are_used_and_those_of_other_settings_refused(tiny, tmp_path, monkeypatch, refused):
     reference = tiny(output="reference.nc")
-    original, handed = simulation.run_in_threads, []
+    original, handed = simulation.compute, []
 
-    def interrupted(tasks, work, threads, finished, tick):
-        tasks = list(tasks)
-        original(tasks[:1], work, threads, finished, tick)
+    def interrupted(pool, tasks, finished, tick):
+        original(pool, list(tasks)[:1], finished, tick)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(simulation, "run_in_threads", interrupted)
+    monkeypatch.setattr(simulation, "compute", interrupted)
     refused(lambda: tiny(), "1 of 2 chunks", "out.parts", "continues", error=dlnmc.Interrupted)
     assert not (tmp_path / "out.nc").exists()
     refused(lambda: tiny("seed=10"), "out.parts", "seed", "--fresh")
 
-    def counted(tasks, *rest):
+    def counted(pool, tasks, *rest):
         handed.extend(tasks)
-        original(handed, *rest)
+        original(pool, handed, *rest)
 
-    monkeypatch.setattr(simulation, "run_in_threads", counted)
+    monkeypatch.setattr(simulation, "compute", counted)
     same_data(tiny(), reference)
     assert len(handed) == 1
     assert not (tmp_path / "out.parts").exists()

@@ -6,7 +6,6 @@ package; no code is ever imported from a study file.
 
 import itertools
 import json
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,13 @@ from typing import Any
 import xarray as xr
 from pydantic import Field
 
-from dlnmc import dataset, files
+from dlnmc import dataset
 from dlnmc.chunks import Member
 from dlnmc.config import run_settings
 from dlnmc.descriptions import Description, unknown_key
 from dlnmc.errors import InvalidValue
-from dlnmc.executors import thread_count
 from dlnmc.models import MODELS, DeepLinearNetwork
-from dlnmc.simulation import execute, sweep_members
-from dlnmc.store import differences, identity, remove_parts
+from dlnmc.simulation import sweep_members
 from dlnmc.studies import completion, semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle, "completion": completion}
@@ -42,6 +39,11 @@ class Study(Description):
     def settings(self) -> Any:
         """The validated `[study]` table."""
         return settings_of(self.study)
+
+    def tables(self) -> dict[str, Any]:
+        """The study as plain values, from which `load` makes it again."""
+        tables: dict[str, Any] = json.loads(self.to_json())
+        return tables
 
     def attributes(self) -> dict[str, str]:
         """The attributes by which a result says what it is the result of."""
@@ -179,66 +181,6 @@ def known_keys(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def study(
-    source: str | Path | Mapping[str, Any],
-    output: str | Path | None = None,
-    *,
-    changes: Sequence[str] = (),
-    threads: int | None = None,
-    progress: bool = True,
-    fresh: bool = False,
-) -> xr.DataTree:
-    """Run a study, or continue it, and write its result.
-
-    Parameters
-    ----------
-    source
-        The name of a study, a TOML file, or a mapping with the same tables.
-    output
-        The netCDF file; default `results/NAME.nc`. Finished chunks are kept beside it, in `OUT.parts`, until it is
-        complete; the same call continues after an interruption, and a complete result is not computed again.
-    changes
-        Texts `key=value` that replace settings.
-    fresh
-        Whether to start over where another or the same result is.
-
-    Returns
-    -------
-    xarray.DataTree
-        The result, as `open(output)` would return it.
-    """
-    plan = load(source, changes)
-    members = plan.members()
-    path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
-    if path.is_dir() or path.suffix == ".parts":
-        raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
-    parts = path.with_name(path.name.removesuffix(".nc") + ".parts")
-    if path.exists() and not fresh:
-        return _complete_result(path, members, plan)
-    began = time.time()
-    results = execute(members, threads=threads, progress=progress, parts=parts, fresh=fresh)
-    tree = dataset.sweep_tree(members, results, dataset.Circumstances(began, thread_count(threads)))
-    tree.attrs |= plan.attributes() | {"identity": json.dumps(identity(members))}
-    files.save(tree, path)
-    remove_parts(parts)
-    return tree
-
-
-def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
-    """The result that is already there, if it is that of these runs."""
-    found = files.open(path)
-    differing = differences(_json(found, "identity"), identity(members))
-    if differing:
-        raise InvalidValue(
-            f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
-            "(--fresh)"
-        )
-    if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
-        found.attrs |= plan.attributes()
-        files.save(found, path)
-    return found
-
-
 def rows(tree: Any) -> list[dict[str, Any]]:
     """The table of a result: one row for each member."""
     settings = _settings(tree) if isinstance(tree, xr.DataTree) else settings_of({})
@@ -246,7 +188,7 @@ def rows(tree: Any) -> list[dict[str, Any]]:
     if not isinstance(tree, xr.DataTree) or group not in tree.children:
         raise InvalidValue(f"there is a table of an equilibrium or a study only: the result has no group {group}")
     found = list(KINDS[settings.kind].rows(tree, settings))
-    config = _json(tree, "config")
+    config = attribute(tree, "config")
     if not {"model", "run", "study"} <= set(config):
         return found
     points = [{key: value for key, value in model if key in dataset.SWEPT} for model in load(config).models()]
@@ -259,7 +201,7 @@ def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
     return list(KINDS[settings.kind].verdicts(tree, rows(tree), settings))
 
 
-def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:
+def attribute(tree: xr.DataTree, name: str) -> dict[str, Any]:
     """An attribute of a result that holds an object as JSON; empty where it is none."""
     try:
         value = json.loads(tree.attrs.get(name, "{}"))
@@ -270,7 +212,7 @@ def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:
 
 def _settings(tree: xr.DataTree) -> Any:
     """The `[study]` settings of a result; those of the semicircle study where it was made without one."""
-    table = _json(tree, "config").get("study", {})
+    table = attribute(tree, "config").get("study", {})
     if not isinstance(table, dict):
         raise InvalidValue(f"the result's configuration has study = {table!r}: it must be a table")
     return settings_of(table)

@@ -1,0 +1,237 @@
+"""Runs of studies: started, continued, cut into shares, merged, looked at. What is on disk is in `OUT.parts`."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from dlnmc import dataset, files
+from dlnmc.chunks import Arrays, Chunk, Member, plan_chunks, work_of_block
+from dlnmc.errors import InvalidValue
+from dlnmc.executors import Executor, thread_count
+from dlnmc.locks import Share, held, holders
+from dlnmc.simulation import collected, execute
+from dlnmc.store import ChunkStore, Manifest, differences, identity, remove_parts
+from dlnmc.studies import Study, attribute, load
+
+
+def study(
+    source: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    *,
+    changes: Sequence[str] = (),
+    threads: int | None = None,
+    executor: Executor = None,
+    progress: bool = True,
+    fresh: bool = False,
+) -> xr.DataTree:
+    """Run a study, or continue it, and write its result.
+
+    Parameters
+    ----------
+    source
+        The name of a study, a TOML file, or a mapping with the same tables.
+    output
+        The netCDF file; default `results/NAME.nc`. Finished chunks are kept beside it, in `OUT.parts`, until it is
+        complete; the same call continues after an interruption, and a complete result is not computed again.
+    changes
+        Texts `key=value` that replace settings.
+    threads, executor
+        How many of what, as in `dlnmc.simulate`.
+    fresh
+        Whether to start over where the result of other or the same settings is, or part of one of others.
+
+    Returns
+    -------
+    xarray.DataTree
+        The result, as `open(output)` would return it.
+    """
+    plan = load(source, changes)
+    members = plan.members()
+    path = output_of(plan, output)
+    if path.exists() and not fresh:
+        return _complete_result(path, members, plan)
+    thread_count(threads)
+    parts = parts_of(path)
+    with held(parts):
+        store = ChunkStore.opened(parts, members, fresh, plan.tables())
+        results, circumstances = execute(members, threads=threads, executor=executor, progress=progress, store=store)
+        tree = _tree(members, results, circumstances, plan, identity(members))
+        files.save(tree, path)
+        remove_parts(parts)
+    return tree
+
+
+def share(
+    source: str | Path | Mapping[str, Any],
+    output: str | Path | None,
+    which: Share,
+    *,
+    changes: Sequence[str] = (),
+    threads: int | None = None,
+    executor: Executor = None,
+    progress: bool = True,
+) -> Path:
+    """Compute one share of a study's chunks, beside any number of others, for `merge`. Returns the folder of parts."""
+    plan = load(source, changes)
+    members = plan.members()
+    path = output_of(plan, output)
+    if path.exists():
+        _complete_result(path, members, plan)
+        return path
+    parts = parts_of(path)
+    with held(parts, which):
+        store = ChunkStore.opened(parts, members, config=plan.tables())
+        execute(members, threads=threads, executor=executor, progress=progress, store=store, share=which)
+    return parts
+
+
+def merge(output: str | Path) -> xr.DataTree:
+    """Make the result of a study from its chunks, which may come from other machines, and write it.
+
+    Raises InvalidValue where chunks are missing or damaged: the same shares again compute these.
+    """
+    path = Path(output)
+    if path.exists():
+        raise InvalidValue(f"{path}: it is complete already")
+    with held(parts_of(path)):
+        plan, members, store, found = _unfinished(path)
+        results, missing = collected(members, store)
+        if missing:
+            raise InvalidValue(
+                f"{store.directory}: {len(missing)} of {len(plan_chunks(members))} chunks are missing or damaged; the "
+                "command lines that made the others compute these, and dlnmc study without --chunk does both"
+            )
+        circumstances = dataset.Circumstances(time.time(), 1, "merged")
+        tree = _tree(members, results, circumstances, plan, found.identity)
+        files.save(tree, path)
+        remove_parts(store.directory)
+    return tree
+
+
+class Status(NamedTuple):
+    """How far a run is."""
+
+    chunks: int
+    done: int
+    begun: int
+    fraction: float  # of the work
+    holders: list[str]
+    rate: float | None  # fractions a second
+    now: float
+
+    def as_text(self, path: Path) -> str:
+        """A few lines."""
+        begun = f", {self.begun} begun" if self.begun else ""
+        lines = [f"{path}: {self.done} of {self.chunks} chunks done{begun}; {100.0 * self.fraction:.1f} % of the work"]
+        lines += [f"running: {holder}" for holder in self.holders] or ["not running; the same command continues it"]
+        if self.holders and self.rate:
+            left = (1.0 - self.fraction) / self.rate
+            end = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.now + left))
+            lines.append(f"{3600.0 * 100.0 * self.rate:.3g} % of the work an hour; {_duration(left)} left, until {end}")
+        return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+RATE_SECONDS = 3600.0  # over which the rate is taken, at most
+
+
+def status(output: str | Path) -> Status | None:
+    """How far a run is that writes to this file; None where it is complete. Files are looked at, not read."""
+    path = Path(output)
+    if path.exists():
+        return None
+    _, members, store, _ = _unfinished(path)
+    chunks = plan_chunks(members)
+    work = [work_of_block(member.run) for member in members]
+    costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
+    total = sum(costs.values())
+    progress = {chunk: store.progress(chunk) for chunk in chunks}
+    done = [chunk for chunk in chunks if progress[chunk] == 1.0]
+    fraction = sum(costs[chunk] * progress[chunk] for chunk in chunks) / total
+    busy, now = holders(store.directory), time.time()
+    rate = _rate({chunk: store.changed(chunk) for chunk in done}, costs, total, now) if busy else None
+    begun = sum(0.0 < value < 1.0 for value in progress.values())
+    return Status(len(chunks), len(done), begun, fraction, busy, rate, now)
+
+
+def _rate(changed: Mapping[Chunk, float], costs: Mapping[Chunk, float], total: float, now: float) -> float | None:
+    """The fraction of all work a second, by when recent chunks were finished; None for too few, or an odd clock."""
+    recent = sorted(at for at in changed.values() if now - RATE_SECONDS <= at <= now)
+    if len(recent) < 3:
+        return None
+    since = recent[0]
+    finished = sum(costs[chunk] for chunk, at in changed.items() if since < at <= now)
+    return finished / total / (now - since) if now > since else None
+
+
+def _unfinished(path: Path) -> tuple[Study, list[Member], ChunkStore, Manifest]:
+    """The study, the members and the store of a run that is not complete, by its manifest."""
+    parts = parts_of(path)
+    try:
+        found = Manifest.read(parts)
+    except OSError:
+        raise InvalidValue(f"{path}: neither a result nor a run that was begun: there is no {parts}") from None
+    if found is None or not found.config:
+        raise InvalidValue(f"{parts}: its manifest is damaged; the command line that started the run mends it")
+    plan = load(found.config)
+    members = plan.members()
+    wanted = identity(members)
+    if differing := differences(found.identity.get("runs"), wanted["runs"]):
+        raise InvalidValue(
+            f"{parts}: this dlnmc makes other runs of its study: {'; '.join(differing)}; use the one that it was "
+            f"started with, dlnmc {found.identity.get('dlnmc')}"
+        )
+    return plan, members, ChunkStore(parts, found.identity), found
+
+
+def output_of(plan: Study, output: str | Path | None) -> Path:
+    """Where the result of a study goes."""
+    path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
+    if path.is_dir() or path.suffix == ".parts":
+        raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
+    return path
+
+
+def parts_of(path: Path) -> Path:
+    """The folder of what is kept beside a result until it is complete."""
+    return path.with_name(path.name.removesuffix(".nc") + ".parts")
+
+
+def _tree(
+    members: Sequence[Member],
+    results: Sequence[Arrays],
+    circumstances: dataset.Circumstances,
+    plan: Study,
+    made_by: Mapping[str, Any],
+) -> xr.DataTree:
+    """The result of a study, which says by what its chunks were made, also where they come from other machines."""
+    tree = dataset.sweep_tree(members, results, circumstances)
+    names = {"kernels": "kernel_hash", "numba": "numba_version", "numpy": "numpy_version", "cpu": "cpu", "simd": "simd"}
+    facts: dict[str, Any] = {attr: made_by[key] for key, attr in names.items()}
+    tree.attrs |= facts | plan.attributes() | {"identity": json.dumps(made_by)}
+    return tree
+
+
+def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
+    """The result that is already there, if it is that of these runs."""
+    found = files.open(path)
+    differing = differences(attribute(found, "identity"), identity(members))
+    if differing:
+        raise InvalidValue(
+            f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
+            "(--fresh)"
+        )
+    if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
+        found.attrs |= plan.attributes()
+        files.save(found, path)
+    return found

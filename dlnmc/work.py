@@ -1,0 +1,46 @@
+"""The work on chunks, as it is handed to threads, processes and clusters."""
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlnmc.chunks import Arrays, Chunk, Member, prepared_call, run_chunk
+from dlnmc.errors import RunFailed
+from dlnmc.executors.pool import Advanced
+from dlnmc.store import ChunkStore, differences, facts
+from dlnmc_kernels.jit import source_hash
+
+
+class ChunkWork:
+    """Compute chunks of a run; with a store, from the states that are kept there, and with new ones kept on the way."""
+
+    def __init__(self, members: Sequence[Member], store: ChunkStore | None) -> None:
+        self.members, self.store = tuple(members), store
+        self._facts = facts()
+
+    def __call__(self, chunk: Chunk, stopped: Callable[[], bool], advanced: Advanced) -> Arrays | None:
+        """The arrays of a chunk; None where it was stopped. Raises RunFailed where other bits would be computed."""
+        if differing := differences(facts(), self._facts):
+            raise RunFailed(
+                f"the worker on {socket.gethostname()} would compute other bits: {'; '.join(differing)}; take workers "
+                "that are all alike, or the same NUMBA_CPU_NAME for all"
+            )
+        member, store = self.members[chunk.member], self.store
+        if store is None or not store.is_here():
+            return run_chunk(member, chunk, stopped, advanced)
+
+        def keep(state: Arrays, fraction: float) -> None:
+            store.save_state(chunk, state, fraction)
+
+        return run_chunk(member, chunk, stopped, advanced, store.load_state(chunk), keep)
+
+    def warm(self) -> None:
+        """Compile the kernels of all members, or load them: calls of no steps."""
+        seen: set[Any] = set()
+        for index, member in enumerate(self.members):
+            run = member.run
+            kind = (type(run.model), run.model.energy.kind, run.coordinates, run.scheme, run.state, source_hash())
+            if kind not in seen or member.observables:
+                seen.add(kind)
+                call, _, _ = prepared_call(member, Chunk(index, 0, 1))
+                call(0, 0)
