@@ -166,12 +166,16 @@ def bench(as_json: bool, threads: int | None) -> None:
     click.echo(json.dumps(result, indent=1) if as_json else benchmarks.as_text(result))
 
 
+LAST_SECONDS = 0.7  # for threads to end, and processes with them, which then leave nothing behind
 PATIENCE = 5.0  # seconds after a signal, in which others like it are heard and nothing more: work is being put away
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Let SIGTERM end a run as Ctrl-C does, once for all that come within `PATIENCE`; the list tells which came."""
+def _signals(last: bool) -> Iterator[list[int]]:
+    """Let SIGTERM end a run as Ctrl-C does, once for all that come within `PATIENCE`; the list tells which came.
+
+    What is `last` in a process leaves it so, for signals that come while the interpreter ends.
+    """
     seen: list[int] = []
     first = -math.inf
 
@@ -188,14 +192,20 @@ def _signals() -> Iterator[list[int]]:
         yield seen
     finally:
         for number, before in previous.items():
-            signal.signal(number, before)
+            if not last:
+                signal.signal(number, before)
 
 
 def _leave(code: int, text: str = "") -> NoReturn:
-    """Print one line and end the process, without waiting for kernels that are still being compiled."""
+    """Print one line and end the process, without waiting longer for kernels that are still being compiled."""
     if text:
         click.echo(f"dlnmc: {' '.join(text.split())}", err=True)
-    if threading.active_count() > 1:
+    end = time.monotonic() + LAST_SECONDS
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    working = [thread for thread in others if not thread.daemon]
+    for thread in working:
+        thread.join(max(end - time.monotonic(), 0.0))
+    if any(thread.is_alive() for thread in working):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -204,7 +214,7 @@ def _leave(code: int, text: str = "") -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The entry point of the command line."""
-    with _signals() as signals:
+    with _signals(last=arguments is None) as signals:
         try:
             words = sys.argv[1:] if arguments is None else list(arguments)
             with dlnmc.make_context("dlnmc", words) as context:  # not dlnmc.main(): it swallows what an interrupt says

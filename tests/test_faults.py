@@ -1,0 +1,399 @@
+"""What goes wrong on long runs, done for real: disks that are full, files that rot, signals, clocks, failing paths."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+import dlnmc
+from dlnmc import chunks, runs, simulation, store
+from dlnmc.chunks import plan_chunks
+from dlnmc.locks import Share
+from dlnmc.simulation import execute
+from dlnmc.store import ChunkStore
+
+STUDY = """\
+[model]
+width = 16
+depth = [1.0, 2.0]
+beta = 16.0
+
+[run]
+paths = {paths}
+dt = 2e-3
+burn_in = 1.0
+duration = 2.0
+draws = 4
+scheme = "leimkuhler_matthews"
+"""
+STARTER = (  # a shell in the background ignores SIGINT, and its children with it
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
+)
+
+
+def started(folder, *options, paths=256, limit=None):
+    """The command line on the study, in a folder."""
+    (folder / "long.toml").write_text(STUDY.format(paths=paths))
+    line = [sys.executable, "-c", STARTER, "study", "long.toml", "-o", "out.nc", "--threads", "1", "--quiet", *options]
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        line,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limited if limit else None,
+    )
+
+
+def ended(process, timeout=120):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+def wait_for_chunks(process, folder, least):
+    began = time.monotonic()
+    while len(list(folder.glob("out.parts/*.chunk"))) < least:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < 120.0
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    assert ended(started(folder))[0] == 0
+    return dlnmc.open(folder / "out.nc")
+
+
+def same_data(one, other):
+    """Assert that all that two results hold is the same, but for the circumstances."""
+    assert [node.path for node in one.subtree] == [node.path for node in other.subtree]
+    for a, b in zip(one.subtree, other.subtree, strict=True):
+        assert a.to_dataset(inherit=False).equals(b.to_dataset(inherit=False)), a.path
+
+
+# --- files that rot ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path, member):
+    """A run of one small chunk, its store, and what it gives."""
+    run = member(dlnmc.DysonBrownianMotion(size=2, beta=2.0), paths=2, draws=1, observations=2, bins=2)
+    kept = ChunkStore.opened(tmp_path / "parts", [run])
+    execute([run], threads=1, progress=False, store=kept)
+    (chunk,) = plan_chunks([run])
+    return run, kept, chunk
+
+
+def test_any_byte_of_a_chunk_that_changes_is_noticed(small):
+    _, kept, chunk = small
+    (path,) = kept.directory.glob("*.chunk")
+    good = path.read_bytes()
+    assert len(good) < 8000
+    chance = np.random.default_rng(5)
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= int(chance.integers(1, 256))
+        path.write_bytes(bad)
+        assert kept.load(chunk) is None, position
+    for length in range(len(good)):
+        path.write_bytes(good[:length])
+        assert kept.load(chunk) is None, length
+    path.write_bytes(good)
+    assert kept.load(chunk) is not None
+
+
+def test_any_byte_of_a_state_that_changes_is_noticed(small):
+    run, kept, chunk = small
+    _, state, arrays = chunks.prepared_call(run, chunk)
+    kept.save_state(chunk, arrays | {"x": state.x, "step": np.array(3)}, 0.25)
+    (path,) = kept.directory.glob("*.state")
+    good = path.read_bytes()
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << (position % 8)
+        path.write_bytes(bad)
+        assert kept.load_state(chunk) is None, position
+    path.write_bytes(good)
+    assert int(kept.load_state(chunk)["step"]) == 3
+    shutil.copy(path, path.with_suffix(".chunk"))  # no state passes for a result
+    assert kept.load(chunk) is None
+
+
+def test_an_archive_that_claims_more_than_it_holds_is_no_chunk(small, monkeypatch):
+    """One who forges a chunk, checksum and all, gets no memory for it, and no code run."""
+    _, kept, chunk = small
+
+    def forged(shape, dtype):
+        def savez(file, **arrays):
+            entry = io.BytesIO()
+            np.lib.format.write_array_header_1_0(entry, {"descr": dtype, "fortran_order": False, "shape": shape})
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("samples.npy", entry.getvalue() + bytes(24))
+
+        return savez
+
+    for shape, dtype, taken in (((3,), "<f8", True), ((10**12,), "<f8", False), ((3,), "|O", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(store.np, "savez", lambda file, allow_pickle, s=shape, d=dtype, **a: forged(s, d)(file, **a))
+            kept.save(chunk, {"samples": np.zeros(3)})
+        assert (kept.load(chunk) is not None) == taken, (shape, dtype)
+
+
+def test_missing_damaged_foreign_and_stale_chunks_are_computed_again(tmp_path, reference):
+    with started(tmp_path) as process:
+        wait_for_chunks(process, tmp_path, 8)
+        process.kill()
+    files = sorted(tmp_path.glob("out.parts/*.chunk"))
+    content = files[0].read_bytes()
+    files[0].unlink()
+    files[1].write_bytes(content)  # of other blocks
+    files[2].write_bytes(files[2].read_bytes()[:-9])
+    files[3].write_bytes(b"not one of ours")
+    flipped = bytearray(files[4].read_bytes())
+    flipped[len(flipped) // 2] ^= 16
+    files[4].write_bytes(flipped)
+    (tmp_path / "out.parts/.member-0000-block-000000000-1.chunk.1-ab.tmp").write_bytes(content[:99])
+    os.utime(files[5], (0, 0))
+    assert ended(started(tmp_path)) == (0, "out.nc: complete\n", "")
+    same_data(dlnmc.open(tmp_path / "out.nc"), reference)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
+
+
+def test_merging_refuses_what_is_damaged_or_missing_and_says_how_much(tmp_path, reference, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for share in ("1/2", "2/2"):
+        code, out, err = ended(started(tmp_path, "--chunk", share))
+        assert (code, err) == (0, "")
+        assert out == f"share {share} of out.nc: complete; when all are: dlnmc merge out.nc\n"
+    files = sorted(tmp_path.glob("out.parts/*.chunk"))
+    content = files[3].read_bytes()
+    files[3].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    refused(lambda: runs.merge("out.nc"), f"1 of {len(files)} chunks", "missing or damaged")
+    assert not (tmp_path / "out.nc").exists()
+    assert ended(started(tmp_path, "--chunk", "2/2"))[0] == 0
+    runs.merge("out.nc")
+    same_data(dlnmc.open("out.nc"), reference)
+    refused(lambda: runs.merge("out.nc"), "complete already")
+    refused(lambda: runs.merge("other.nc"), "other.nc", "neither", error=dlnmc.InvalidValue)
+
+
+# --- places that are full, or closed ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def mounted(folder, size):
+    """A file system of its own, of so many bytes, where this process may make one."""
+    folder.mkdir()
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("makes a file system, which takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_stops_a_run_in_one_line_and_space_lets_it_go_on(tmp_path, reference):
+    disk = tmp_path / "disk"
+    with mounted(disk, 2**22):
+        (disk / "ballast").write_bytes(bytes(2**22 - 2**18))
+        code, out, err = ended(started(disk))
+        assert (code, out) == (1, "")
+        assert re.fullmatch(r"dlnmc: out.parts: No space left on device; the same command continues\n", err), err
+        kept = len(list(disk.glob("out.parts/*.chunk")))
+        assert kept > 0
+        assert not list(disk.glob("out.parts/*.tmp"))
+        (disk / "ballast").unlink()
+        assert ended(started(disk)) == (0, "out.nc: complete\n", "")
+        same_data(dlnmc.open(disk / "out.nc"), reference)
+        assert sorted(path.name for path in disk.iterdir()) == ["long.toml", "out.nc"]
+
+
+def test_a_limit_on_the_size_of_files_stops_a_run_in_one_line(tmp_path, reference):
+    """As a quota does; chunks pass below it, the whole does not, and nothing of them is lost."""
+    limit = 100_000
+    code, out, err = ended(started(tmp_path, limit=limit))
+    assert (code, out) == (1, "")
+    assert re.fullmatch(r"dlnmc: out(\.nc|\.parts): .*\n", err), err
+    assert not (tmp_path / "out.nc").exists()
+    assert list(tmp_path.glob("out.parts/*.chunk"))
+    assert ended(started(tmp_path)) == (0, "out.nc: complete\n", "")
+    same_data(dlnmc.open(tmp_path / "out.nc"), reference)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path):
+    disk = tmp_path / "disk"
+    with mounted(disk, 2**20):
+        (disk / "long.toml").write_text(STUDY.format(paths=256))
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        line = [sys.executable, "-m", "dlnmc", "study", disk / "long.toml", "-o", disk / "out.nc"]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 1
+        assert re.fullmatch(r"dlnmc: .*out.parts: Read-only file system\n", done.stderr), done.stderr
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.4])
+def test_ctrl_c_twice_is_as_good_as_once(executor, pause, tmp_path):
+    with started(tmp_path, "--executor", executor, paths=4096) as process:
+        wait_for_chunks(process, tmp_path, 1)
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+        process.send_signal(signal.SIGINT)
+        code, out, err = ended(process, 20)
+    assert (code, out) == (130, ""), err
+    assert re.fullmatch(r"dlnmc: interrupted: \d+ of \d+ chunks were done; kept in .*continues\n", err), err
+
+
+def test_ctrl_c_keeps_the_state_of_chunks_that_are_not_done(member, tmp_path, same_bits, arrays_of, monkeypatch):
+    run = member(dlnmc.DeepLinearNetwork(width=16, depth=2.0, beta=16.0), dt=2e-5, burn_in=1.0, duration=2.0)
+    reference = arrays_of(run)
+    monkeypatch.setattr(chunks, "CALL_SECONDS", 0.01)
+    monkeypatch.setattr(chunks, "SMALLEST_WORK", 1e5)
+    kept = ChunkStore.opened(tmp_path / "parts", [run])
+    chunk, *_ = plan_chunks([run])
+    shown = []
+
+    def interrupt(bar):
+        shown.append(bar)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulation.Progress, "show", interrupt)
+    with pytest.raises(dlnmc.Interrupted, match="0 of"):
+        execute([run], threads=1, progress=False, store=kept)
+    monkeypatch.undo()
+    assert 0.0 < kept.progress(chunk) < 1.0
+    begun = int(kept.load_state(chunk)["step"])
+    steps = []
+    prepared = chunks.prepared_call
+
+    def watched(*arguments):
+        call, state, arrays = prepared(*arguments)
+        return lambda first, last: (steps.append(first), call(first, last)), state, arrays
+
+    monkeypatch.setattr(chunks, "prepared_call", watched)
+    same_bits(arrays_of(run, parts=kept.directory), reference)
+    assert steps[0] == begun > 0
+    assert not list(kept.directory.glob("*.state"))
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, reference, monkeypatch):
+    ticks = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr(time, "time", lambda: float(next(ticks)))
+    (tmp_path / "long.toml").write_text(STUDY.format(paths=256))
+    tree = dlnmc.study(tmp_path / "long.toml", tmp_path / "out.nc", progress=False)
+    monkeypatch.undo()
+    same_data(tree, reference)
+
+
+def test_the_status_of_a_run_survives_clocks_that_disagree(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with started(tmp_path, paths=2048) as process:
+        wait_for_chunks(process, tmp_path, 5)
+        found = runs.status("out.nc")
+        assert f"process {process.pid}" in found.holders[0]
+        assert found.rate > 0.0
+        assert re.search(r"5|6|7|8 of \d+ chunks done", found.as_text("out.nc"))
+        assert "an hour" in found.as_text("out.nc")
+        for path in tmp_path.glob("out.parts/*.chunk"):
+            os.utime(path, (2e9 + 1e6, 2e9 + 1e6))  # written by a machine that is years ahead
+        found = runs.status("out.nc")
+        assert found.rate is None or found.rate > 0.0
+        assert 0.0 < found.fraction < 1.0
+        process.kill()
+    found = runs.status("out.nc")
+    assert found.holders == []
+    assert "not running" in found.as_text("out.nc")
+
+
+# --- paths that fail --------------------------------------------------------------------------------------------------
+
+
+def failing(failed_fraction):
+    """A study of 64 paths with one that starts where the numbers end: dt = 10 makes −9x of x."""
+    return {
+        "model": {"kind": "dyson", "size": 3, "beta": 3.0},
+        "run": {"paths": 64, "dt": 0.01, "burn_in": 0.05, "duration": 0.1, "failed_fraction": failed_fraction},
+    }
+
+
+@pytest.fixture
+def one_path_fails(monkeypatch):
+    """The kernel makes NaN of path 37 at its second step."""
+    prepared = chunks.prepared_call
+
+    def spoiled(member, chunk, *rest):
+        call, state, arrays = prepared(member, chunk, *rest)
+        block, lane = 37 // 8 - chunk.first_block, 37 % 8
+        if 0 <= block < chunk.blocks:
+            state.x[block, 1, lane] = np.nan
+        return call, state, arrays
+
+    monkeypatch.setattr(chunks, "prepared_call", spoiled)
+
+
+def test_a_path_that_becomes_nan_stops_a_study_or_is_counted(
+    one_path_fails, tmp_path, refused, small_chunks, monkeypatch
+):
+    small_chunks(monkeypatch)
+    refused(
+        lambda: dlnmc.study(failing(0.0), tmp_path / "out.nc", progress=False),
+        "path 37 at step", "failed_fraction",
+        error=dlnmc.RunFailed,
+    )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+    tree = dlnmc.study(failing(0.02), tmp_path / "out.nc", progress=False)
+    assert np.flatnonzero(tree["sampler/status"].to_numpy()).tolist() == [37]
+    assert np.isfinite(tree["samples/eigenvalues"].to_numpy()).all(axis=(1, 2)).sum() == 63
+
+
+def test_merging_refuses_paths_that_failed(one_path_fails, tmp_path, refused, small_chunks, monkeypatch):
+    """Each share may have too few of them to stop."""
+    small_chunks(monkeypatch)
+    out = tmp_path / "out.nc"
+    refused(lambda: runs.share(failing(0.0), out, Share(1, 1), progress=False), "path 37", error=dlnmc.RunFailed)
+    assert list(tmp_path.glob("out.parts/*.chunk"))  # what others computed is not thrown away
+    refused(lambda: runs.merge(out), "path 37", error=dlnmc.RunFailed)
+    assert not out.exists()
+
+
+# --- what a manifest says ---------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_holds_what_the_run_is(tmp_path):
+    with started(tmp_path) as process:
+        wait_for_chunks(process, tmp_path, 1)
+        process.kill()
+    text = json.loads((tmp_path / "out.parts/manifest.json").read_text())
+    assert text["layout"] == store.LAYOUT
+    assert text["config"]["model"]["depth"] == [1.0, 2.0]
+    assert re.fullmatch("[0-9a-f]{64}", text["config_sha256"])
+    assert {"runs", "dlnmc", "kernels", "numba", "simd", "cpu"} <= set(text["identity"])
+    assert [run["model"]["depth"] for run in text["identity"]["runs"]] == [1.0, 2.0]
