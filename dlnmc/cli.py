@@ -174,7 +174,7 @@ PATIENCE = 5.0  # seconds after a signal, in which others like it are heard and 
 def _signals(last: bool) -> Iterator[list[int]]:
     """Let SIGTERM end a run as Ctrl-C does, once for all that come within `PATIENCE`; the list tells which came.
 
-    What is `last` in a process leaves it so, for signals that come while the interpreter ends.
+    Where it is the `last` that a process does, further signals are ignored while the interpreter ends.
     """
     seen: list[int] = []
     first = -math.inf
@@ -192,8 +192,10 @@ def _signals(last: bool) -> Iterator[list[int]]:
         yield seen
     finally:
         for number, before in previous.items():
-            if not last:
+            if not (last and seen):
                 signal.signal(number, before)
+            else:
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _leave(code: int, text: str = "") -> NoReturn:

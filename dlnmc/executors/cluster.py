@@ -101,6 +101,9 @@ class ClusterPool:
             name, self._name = self._name, ""
             self._client.unregister_worker_plugin(name)
 
+    def abandon(self) -> None:
+        """Workers are the cluster's."""
+
     def close(self) -> None:
         """Let go of the workers."""
         self._executor.shutdown(wait=False)

@@ -47,6 +47,9 @@ class Pool(Protocol):
     def stop(self) -> None:
         """Tell tasks to stop; returns at once."""
 
+    def abandon(self) -> None:
+        """End workers of our own that did not stop in time; returns at once."""
+
     def close(self) -> None:
         """Let go of the workers; returns at once."""
 
@@ -117,6 +120,7 @@ def compute(
             if future.cancel():
                 del pending[future]
         wait(pending, timeout=STOP_SECONDS)
+        pool.abandon()
         for future, task in list(pending.items()):
             complete = future.done() and not future.cancelled() and future.exception() is None
             if complete and (result := future.result()) is not None:

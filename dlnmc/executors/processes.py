@@ -41,6 +41,7 @@ class ProcessPool:
         self._stop = RawValue(ctypes.c_bool, False)
         self._counts = RawArray(ctypes.c_double, SLOTS)
         self._seen = 0.0
+        self._processes: set[Any] = set()
         self._pool = ProcessPoolExecutor(
             self.size,
             mp_context=multiprocessing.get_context("spawn"),
@@ -50,8 +51,13 @@ class ProcessPool:
 
     def submit(self, task: Any) -> Future[Any]:
         """Queue a task; the first starts the processes."""
-        with _starting():
+        if self._processes:
             return self._pool.submit(_run, task)
+        before = set(multiprocessing.active_children())
+        with _starting():
+            future = self._pool.submit(_run, task)
+        self._processes = set(multiprocessing.active_children()) - before
+        return future
 
     def look(self) -> None:
         """Report what the processes have done since."""
@@ -62,6 +68,11 @@ class ProcessPool:
     def stop(self) -> None:
         """Tell tasks to stop."""
         self._stop.value = True
+
+    def abandon(self) -> None:
+        """End processes that are still at work."""
+        for process in self._processes:
+            process.kill()
 
     def close(self) -> None:
         """Let processes end when their tasks do."""

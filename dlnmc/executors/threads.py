@@ -33,6 +33,9 @@ class ThreadPool:
         """Tell tasks to stop."""
         self._stop.set()
 
+    def abandon(self) -> None:
+        """Threads cannot be ended: they end after the call of a kernel that they are in."""
+
     def close(self) -> None:
         """Let threads end when their tasks do."""
         self._threads.shutdown(wait=False, cancel_futures=True)
