@@ -186,6 +186,68 @@ def test_the_size_of_chunks_changes_no_bit(member_and_reference, blocks, monkeyp
     same_bits(arrays_of(member), reference)
 
 
+def test_a_chunk_goes_on_from_any_of_its_states_with_the_same_bits(member_and_reference, same_bits, monkeypatch):
+    member, reference = member_and_reference
+    monkeypatch.setattr(chunks, "SMALLEST_WORK", 1.0)
+    monkeypatch.setattr(chunks, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(chunks, "STATE_SECONDS", 0.0)
+    monkeypatch.setattr(chunks, "STATE_SHARE", math.inf)
+    whole = Chunk(0, 0, 11)
+    kept = []
+
+    def keep(state, fraction):
+        kept.append(({name: array.copy() for name, array in state.items()}, fraction))
+
+    run_chunk(member, whole, lambda: False, lambda work: None, None, keep)
+    assert len(kept) >= 5
+    fractions = [fraction for _, fraction in kept]
+    assert fractions == sorted(fractions)
+    assert 0.0 < fractions[0] < fractions[-1] < 1.0
+    for state, fraction in kept[:: len(kept) // 4]:
+        work = []
+        result = run_chunk(member, whole, lambda: False, work.append, state)
+        collected = Collected(member.run)
+        collected.add(whole, result)
+        same_bits(collected.arrays, reference)
+        total = 11 * chunks.work_of_block(member.run)
+        assert work[0] == pytest.approx(fraction * total)
+        assert sum(work) == pytest.approx(total)
+
+
+def test_a_chunk_that_is_told_to_stop_keeps_its_state(member, monkeypatch):
+    run, kept = member(), []
+    monkeypatch.setattr(chunks, "SMALLEST_WORK", 1.0)
+    work = []
+    stopped = run_chunk(
+        run, Chunk(0, 0, 3), lambda: len(work) >= 2, work.append, None, lambda *state: kept.append(state)
+    )
+    assert stopped is None
+    assert len(kept) == 1
+    assert kept[0][1] == pytest.approx(sum(work) / (3 * chunks.work_of_block(run.run)))
+    assert run_chunk(run, Chunk(0, 0, 3), lambda: True, work.append, None, lambda *state: kept.append(state)) is None
+    assert len(kept) == 1  # nothing new to keep
+
+
+def test_states_are_kept_the_less_often_the_longer_it_takes(member, monkeypatch):
+    """So that they cost a hundredth of the time at most, also on a slow disk."""
+    clock, kept = [0.0], []
+    monkeypatch.setattr(chunks.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(chunks, "SMALLEST_WORK", 1.0)
+    monkeypatch.setattr(chunks, "CALL_SECONDS", 0.0)
+
+    def keep(state, fraction):
+        kept.append(clock[0])
+        clock[0] += 0.05
+
+    def advanced(work):
+        clock[0] += 1.0
+
+    run_chunk(member(dt=1e-3), Chunk(0, 0, 3), lambda: False, advanced, None, keep)
+    assert len(kept) > 10
+    assert np.diff(kept)[0] == pytest.approx(5.05, abs=1.0)
+    assert 0.05 / np.mean(np.diff(kept)) <= 0.0101
+
+
 def test_the_runs_whose_bits_are_compared_have_something_to_compare(member_and_reference):
     member, reference = member_and_reference
     assert np.all(np.isfinite(reference["samples"]))
