@@ -377,6 +377,8 @@ def execute(
             if store is not None:
                 store.save(chunk, arrays)
             collect(chunk, arrays)
+            if not pool.reports:
+                bar.advance(costs[chunk])
             if np.any(arrays["tally"][:, STATUS] >= 0):
                 _refuse_failed_paths(members, tallies)
 

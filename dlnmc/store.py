@@ -178,6 +178,10 @@ class ChunkStore:
             raise RunFailed(f"{directory}: {error.strerror or error}") from None
         return store
 
+    def absolute(self) -> Self:
+        """The same store, for processes that work in other folders."""
+        return type(self)(self.directory.absolute(), self._identity)
+
     def _is_mine(self) -> bool:
         """Whether what is in the folder is of this run: all chunks, if there are any."""
         return all(_chunk_of(path) is not None and self._read(path, MAGIC) for path in self._files("chunk"))

@@ -15,7 +15,8 @@ class ChunkWork:
     """Compute chunks of a run; with a store, from the states that are kept there, and with new ones kept on the way."""
 
     def __init__(self, members: Sequence[Member], store: ChunkStore | None) -> None:
-        self.members, self.store = tuple(members), store
+        self.members = tuple(members)
+        self.store = None if store is None else store.absolute()  # workers of a cluster work elsewhere
         self._facts = facts()
 
     def __call__(self, chunk: Chunk, stopped: Callable[[], bool], advanced: Advanced) -> Arrays | None:

@@ -61,7 +61,7 @@ def pool_of(executor: Executor, work: Work, threads: int, advanced: Advanced) ->
         return EXECUTORS[executor](work, threads, advanced)
     from dlnmc.executors.cluster import ClusterPool
 
-    return ClusterPool(executor, work, advanced)
+    return ClusterPool(executor, work)
 
 
 def refuse_more_than_memory(needed: float, paths: int, advice: str) -> None:

@@ -4,6 +4,7 @@ Work is handed to every worker once, also to those that join later, by a plugin;
 that are lost are dask's business; a scheduler that is lost is waited for, and asked again.
 """
 
+import contextlib
 import threading
 import time
 import uuid
@@ -11,7 +12,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from dlnmc.errors import InvalidValue, RunFailed
-from dlnmc.executors.pool import Advanced, Work
+from dlnmc.executors.pool import Work
 
 try:
     from distributed import Client, KilledWorker, WorkerPlugin, get_worker
@@ -41,9 +42,10 @@ class Handed(WorkerPlugin):
 class ClusterPool:
     """The workers that a client knows, or that a scheduler's address leads to."""
 
+    reports = False
     losses: tuple[type[BaseException], ...] = (CancelledError, KilledWorker, CommClosedError)
 
-    def __init__(self, cluster: Any, work: Work, advanced: Advanced) -> None:
+    def __init__(self, cluster: Any, work: Work) -> None:
         self._cluster, self._work = cluster, work
         self._own = isinstance(cluster, str)  # a client of ours, which is closed in the end
         self._connect()
@@ -85,7 +87,7 @@ class ClusterPool:
         return future
 
     def look(self) -> None:
-        """Count the workers anew; progress is known when chunks end."""
+        """Count the workers anew."""
         if time.monotonic() - self._looked > LOOK_SECONDS and self._client.status == "running":
             self._count()
 
@@ -99,7 +101,8 @@ class ClusterPool:
         """Tell tasks to stop, as far as a scheduler is still there."""
         if self._client.status == "running" and self._name:
             name, self._name = self._name, ""
-            self._client.unregister_worker_plugin(name)
+            with contextlib.suppress(OSError, TimeoutError):
+                self._client.unregister_worker_plugin(name)
 
     def abandon(self) -> None:
         """Workers are the cluster's."""

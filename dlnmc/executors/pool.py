@@ -29,6 +29,7 @@ class Work(Protocol):
 class Pool(Protocol):
     """Workers for one kind of work."""
 
+    reports: bool  # of work that is done within a task; else only its end is known
     losses: tuple[type[BaseException], ...]  # a future's errors that mean: the worker is gone, and not the task's fault
 
     @property

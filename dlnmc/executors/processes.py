@@ -28,6 +28,7 @@ SLOTS = 4096  # of counters, one for each process by its number: nothing that a 
 class ProcessPool:
     """A pool of spawned processes, which is replaced as a whole when one of them is lost."""
 
+    reports = True
     losses: tuple[type[BaseException], ...] = (BrokenProcessPool,)
 
     def __init__(self, work: Work, size: int, advanced: Advanced) -> None:

@@ -11,6 +11,7 @@ from dlnmc.executors.pool import Advanced
 class ThreadPool:
     """A pool of threads; `work(task, stopped, advanced)` is called as it is."""
 
+    reports = True
     losses: tuple[type[BaseException], ...] = ()
 
     def __init__(self, work: Callable[..., Any], size: int, advanced: Advanced) -> None:
