@@ -171,6 +171,12 @@ def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     return chunks
 
 
+def costs_by_chunk(members: Sequence[Member]) -> dict[Chunk, float]:
+    """All chunks in order, with their cost in pair interactions."""
+    work = [work_of_block(member.run) for member in members]
+    return {chunk: work[chunk.member] * chunk.blocks for chunk in plan_chunks(members)}
+
+
 def prepared_call(
     member: Member, chunk: Chunk, stream: int = DYNAMICS
 ) -> tuple[Callable[[int, int], None], driver.State, Arrays]:

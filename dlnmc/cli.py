@@ -44,6 +44,7 @@ result_argument = click.argument("result", type=click.Path(path_type=Path))
 )
 @click.option("--chunk", metavar="I/N", help="Compute one of N shares only, for dlnmc merge; others run elsewhere.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a setting, as in --set kappa=0.5.")
+@click.option("--dry-run", is_flag=True, help="Only say what it will take of time, memory and disk.")
 @click.option("--fresh", is_flag=True, help="Start over, where a result or part of one is there already.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def study(
@@ -55,6 +56,7 @@ def study(
     executor: str | None,
     chunk: str | None,
     changes: tuple[str, ...],
+    dry_run: bool,
     fresh: bool,
     quiet: bool,
 ) -> None:
@@ -65,6 +67,9 @@ def study(
     given = {"run.paths": paths, "run.seed": seed}
     changed = [*changes, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
+    if dry_run:
+        click.echo(runs.foreseen(source, target, changes=changed, threads=threads).as_text())
+        return
     how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor, "progress": not quiet}
     if chunk is None:
         runs.study(source, target, **how, fresh=fresh)

@@ -1,6 +1,7 @@
 """Runs of studies: started, continued, cut into shares, merged, looked at. What is on disk is in `OUT.parts`."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from dlnmc import dataset, files
-from dlnmc.chunks import Arrays, Chunk, Member, plan_chunks, work_of_block
+from dlnmc.chunks import Arrays, Chunk, Member, costs_by_chunk, plan_chunks
 from dlnmc.errors import InvalidValue
-from dlnmc.executors import Executor, thread_count
+from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
+from dlnmc.executors import Executor, name_of, thread_count
 from dlnmc.locks import Share, held, holders
 from dlnmc.simulation import collected, execute
 from dlnmc.store import ChunkStore, Manifest, differences, identity, remove_parts
@@ -54,10 +56,12 @@ def study(
     path = output_of(plan, output)
     if path.exists() and not fresh:
         return _complete_result(path, members, plan)
-    thread_count(threads)
+    _refuse_what_does_not_fit(members, path, threads)
     parts = parts_of(path)
     with held(parts):
         store = ChunkStore.opened(parts, members, fresh, plan.tables())
+        if progress:
+            _announce(members, threads, executor, store)
         results, circumstances = execute(members, threads=threads, executor=executor, progress=progress, store=store)
         tree = _tree(members, results, circumstances, plan, identity(members))
         files.save(tree, path)
@@ -82,11 +86,40 @@ def share(
     if path.exists():
         _complete_result(path, members, plan)
         return path
+    _refuse_what_does_not_fit(members, path, threads)
     parts = parts_of(path)
     with held(parts, which):
         store = ChunkStore.opened(parts, members, config=plan.tables())
         execute(members, threads=threads, executor=executor, progress=progress, store=store, share=which)
     return parts
+
+
+def foreseen(
+    source: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    *,
+    changes: Sequence[str] = (),
+    threads: int | None = None,
+) -> Estimate:
+    """What a study will take, from its beginning, after all checks that come before it runs. Nothing is written."""
+    plan = load(source, changes)
+    members = plan.members()
+    _refuse_what_does_not_fit(members, output_of(plan, output), threads)
+    return estimate(members, threads)
+
+
+def _refuse_what_does_not_fit(members: Sequence[Member], path: Path, threads: int | None) -> None:
+    refuse_more_than_memory(members, thread_count(threads))
+    refuse_more_than_disk(members, path.parent)
+
+
+def _announce(members: Sequence[Member], threads: int | None, executor: Executor, store: ChunkStore) -> None:
+    """Say on stderr what is left to be computed, on this machine."""
+    if name_of(executor) == "dask":
+        return  # whose workers are not this machine
+    costs = costs_by_chunk(members)
+    done = sum(cost * store.progress(chunk) for chunk, cost in costs.items())
+    print(estimate(members, threads, done).as_text(), file=sys.stderr)
 
 
 def merge(output: str | Path) -> xr.DataTree:
@@ -151,10 +184,8 @@ def status(output: str | Path) -> Status | None:
     if path.exists():
         return None
     _, members, store, _ = _unfinished(path)
-    chunks = plan_chunks(members)
-    work = [work_of_block(member.run) for member in members]
-    costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
-    total = sum(costs.values())
+    costs = costs_by_chunk(members)
+    chunks, total = list(costs), sum(costs.values())
     progress = {chunk: store.progress(chunk) for chunk in chunks}
     done = [chunk for chunk in chunks if progress[chunk] == 1.0]
     fraction = sum(costs[chunk] * progress[chunk] for chunk in chunks) / total

@@ -15,16 +15,16 @@ from dlnmc.chunks import (
     Chunk,
     Collected,
     Member,
-    bytes_of,
+    costs_by_chunk,
     plan_chunks,
-    work_of_block,
 )
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed, default_scheme_of_ladder
 from dlnmc.descriptions import unknown_key
 from dlnmc.engine import state_row
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
-from dlnmc.executors import Executor, checked, compute, name_of, pool_of, refuse_more_than_memory, thread_count
+from dlnmc.estimates import refuse_more_than_memory
+from dlnmc.executors import Executor, checked, compute, name_of, pool_of, thread_count
 from dlnmc.functions import Function
 from dlnmc.locks import Share
 from dlnmc.models import Model
@@ -350,9 +350,9 @@ def execute(
     """
     began, count = time.time(), thread_count(threads)
     checked(executor)
-    needed = sum(bytes_of(member.run) for member in members)
-    refuse_more_than_memory(needed, members[0].run.paths, "take fewer paths or draws, or keep_samples = false")
-    chunks = plan_chunks(members)
+    refuse_more_than_memory(members, count)
+    costs = costs_by_chunk(members)
+    chunks = list(costs)
     if share is not None:
         chunks = chunks[share.number - 1 :: share.total]
     whole = [Collected(member.run) for member in members]
@@ -368,9 +368,7 @@ def execute(
             if (kept := store.load(chunk)) is not None:
                 collect(chunk, kept)
     missing = [chunk for chunk in chunks if chunk not in tallies]
-    work = [work_of_block(member.run) for member in members]
-    costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
-    with Progress(sum(costs.values()), progress, "sampling") as bar:
+    with Progress(sum(costs[chunk] for chunk in chunks), progress, "sampling") as bar:
         bar.advance(sum(costs[chunk] for chunk in tallies))
 
         def finished(chunk: Chunk, arrays: Arrays) -> None:
