@@ -55,6 +55,20 @@ class Chunk(NamedTuple):
     blocks: int
 
 
+class Costs(NamedTuple):
+    """What a run takes, whatever its number of paths."""
+
+    steps: int  # of a path
+    work: float  # of a block, in pair interactions
+    path: int  # bytes that are kept of each path
+    averages: int  # those among them that are no states
+    written: int  # bytes of each path in the result, at most
+    batch: int  # bytes of the counts of each batch of paths
+    state: int  # bytes of a block's state, and what is carried beside it
+    values: int  # of a block in its largest array: they bound how many blocks a chunk has
+    events: int  # steps that are observed
+
+
 def schedule(run: Run) -> driver.Schedule:
     """The steps of a complete run. Times are rounded up to whole steps."""
     assert run.dt is not None
@@ -96,18 +110,38 @@ def _steps(times: NDArray[np.floating[Any]], dt: float) -> NDArray[np.int64]:
     return steps
 
 
+def costs_of(run: Run) -> Costs:
+    """What a run takes, of which the times are complete. A component costs about as much as ten pairs."""
+    plan, row, size = schedule(run), state_row(run), run.model.size
+    scheme = SCHEMES[run.scheme or "euler_maruyama"]
+    rows = row.rows(run.model)
+    if row.whole:
+        per_step = 3.0 * size * rows + 30.0 * size
+    else:
+        per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
+    steps = max(plan.last_step - plan.first_step + 1, 1)
+    draws, by_draw = int(np.sum(plan.draws >= 0)), size + (rows if row.whole else 0)
+    averages = 3 * (SUMS + len(run.observables)) + TALLY
+    by_path = draws * by_draw + averages
+    along = draws * (2 + (size**2 if row.whole else 0)) if scheme.needs_no_noise else 0  # energies, products of factors
+    counted = _slots(plan) * ((run.bins or 0) + 2)
+    return Costs(
+        steps,
+        WIDTH * per_step * scheme.evaluations * steps,
+        8 * by_path,
+        8 * averages,
+        8 * (by_path + along),
+        8 * counted,
+        8 * WIDTH * (rows + row.memory(run.model) + scheme.memory(size)),
+        max(max(draws, 1) * by_draw * WIDTH, counted),
+        len(plan.steps),
+    )
+
+
 def bytes_of(run: Run) -> float:
     """The memory that the arrays of a finished run take, twice: what is made of them may be copied."""
-    plan = schedule(run)
-    kept = int(np.sum(plan.draws >= 0)) * _kept_by_draw(run)
-    by_path = kept + 3 * (SUMS + len(run.observables)) + TALLY
-    return 2.0 * 8.0 * (run.paths * by_path + BATCHES * (_slots(plan) * ((run.bins or 0) + 2)))
-
-
-def _kept_by_draw(run: Run) -> int:
-    """The numbers that are kept of a state: its values, and those of whole matrices."""
-    row = state_row(run)
-    return run.model.size + (row.rows(run.model) if row.whole else 0)
+    costs = costs_of(run)
+    return 2.0 * (run.paths * costs.path + BATCHES * costs.batch)
 
 
 def _slots(plan: driver.Schedule) -> int:
@@ -143,32 +177,26 @@ def histogram_range(member: Member) -> tuple[float, float]:
 
 
 def work_of_block(run: Run) -> float:
-    """The cost of a block, in pair interactions; a component costs about as much as ten pairs."""
-    size = run.model.size
-    plan = schedule(run)
-    row = state_row(run)
-    if row.whole:
-        per_step = 3.0 * size * row.rows(run.model) + 30.0 * size
-    else:
-        per_step = (size * (size - 1) / 2.0 + 10.0 * size) * (run.leaps or 1)
-    per_step *= SCHEMES[run.scheme].evaluations if run.scheme else 1.0
-    return WIDTH * per_step * max(plan.last_step - plan.first_step + 1, 1)
+    """The cost of a block, in pair interactions."""
+    return costs_of(run).work
+
+
+def blocks_per_chunk(costs: Sequence[Costs], blocks: Sequence[int]) -> list[float]:
+    """How many blocks of each member a chunk has for about equal work, at least 1; to be rounded down."""
+    total = sum(cost.work * count for cost, count in zip(costs, blocks, strict=True))
+    target = max(min(WORK_PER_CHUNK, total / CHUNKS_PER_RUN), SMALLEST_WORK)
+    return [max(1.0, min(target / cost.work, SAMPLES_PER_CHUNK / cost.values)) for cost in costs]
 
 
 def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     """Cut every member into chunks of about equal cost; a function of the descriptions only."""
-    costs = [work_of_block(member.run) for member in members]
-    total = sum(cost * blocks_of(member.run) for cost, member in zip(costs, members, strict=True))
-    target = max(min(WORK_PER_CHUNK, total / CHUNKS_PER_RUN), SMALLEST_WORK)
-    chunks = []
-    for index, (cost, member) in enumerate(zip(costs, members, strict=True)):
-        plan = schedule(member.run)
-        kept = max(int(np.sum(plan.draws >= 0)), 1) * _kept_by_draw(member.run) * WIDTH
-        counted = _slots(plan) * ((member.run.bins or 0) + 2)
-        each = max(1, min(int(target / cost), SAMPLES_PER_CHUNK // max(kept, counted)))
-        total_blocks = blocks_of(member.run)
-        chunks += [Chunk(index, first, min(each, total_blocks - first)) for first in range(0, total_blocks, each)]
-    return chunks
+    counts = [blocks_of(member.run) for member in members]
+    each = map(int, blocks_per_chunk([costs_of(member.run) for member in members], counts))
+    return [
+        Chunk(index, first, min(blocks, count - first))
+        for index, (blocks, count) in enumerate(zip(each, counts, strict=True))
+        for first in range(0, count, blocks)
+    ]
 
 
 def costs_by_chunk(members: Sequence[Member]) -> dict[Chunk, float]:

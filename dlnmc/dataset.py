@@ -18,10 +18,9 @@ from dlnmc import __version__, geometry, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
 from dlnmc.energies import MatrixEnergy
-from dlnmc.engine import SCHEMES, scale, state_row
+from dlnmc.engine import SCHEMES, scale, state_row, sums_are_fast
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS, DeepLinearNetwork, DysonBrownianMotion, Model
-from dlnmc_kernels import dyson, singular_values
 from dlnmc_kernels.fast_sums import FAST_SIZE
 from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 from dlnmc_kernels.observables import LARGEST, MOMENTS, RATIO_ALL, RATIO_MIDDLE, SMALLEST, SUMS
@@ -198,14 +197,9 @@ def _provenance(run: Run, circumstances: Circumstances, title: str, config: Any)
 
 def _pair_sums(run: Run) -> dict[str, Any]:
     """How the drift sums over pairs of components, and from how many of them on it does otherwise."""
-    model = run.model
-    if run.coordinates not in ("lambda", "sigma", "log", "eigenvalues"):
+    if state_row(run).whole:
         return {}
-    if isinstance(model, DeepLinearNetwork):
-        fast = singular_values.sums_are_fast(model.size, model.depth, model.kappa)
-    else:
-        fast = dyson.sums_are_fast(model.size)
-    return {"pair_sums": "exponentials" if fast else "direct", "pair_sums_crossover": FAST_SIZE}
+    return {"pair_sums": "exponentials" if sums_are_fast(run) else "direct", "pair_sums_crossover": FAST_SIZE}
 
 
 def _determinant(run: Run) -> dict[str, str]:

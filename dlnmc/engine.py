@@ -235,6 +235,16 @@ def state_row(run: Run) -> StateRow:
     raise InvalidValue(f"state = {run.state!r}, coordinates = {run.coordinates!r}: for {model} there is {known}{why}")
 
 
+def sums_are_fast(run: Run) -> bool:
+    """Whether sums over pairs of components cost as much as their number: they go by exponentials."""
+    model = run.model
+    if state_row(run).whole:
+        return False
+    if isinstance(model, DeepLinearNetwork):
+        return bool(singular_values.sums_are_fast(model.size, model.depth, model.kappa))
+    return bool(dyson.sums_are_fast(model.size))
+
+
 def _asked(run: Run) -> list[StateRow]:
     """The rows of the state and coordinates that a run asks for."""
     return [

@@ -114,7 +114,7 @@ def content_hash(tree: xr.DataTree) -> str:
     return digest.hexdigest()
 
 
-def _pieces(tree: xr.DataTree) -> Iterator[bytes]:
+def _pieces(tree: xr.DataTree) -> Iterator[bytes | memoryview]:
     for node in sorted(tree.subtree, key=lambda node: node.path):
         data = node.to_dataset(inherit=False)
         yield _text(node.path, data.attrs)
@@ -123,7 +123,7 @@ def _pieces(tree: xr.DataTree) -> Iterator[bytes]:
             array = np.ascontiguousarray(variable.to_numpy())
             yield _text(name, variable.dims, array.shape, variable.attrs)
             if array.dtype.kind in "iuf":
-                yield array.astype(array.dtype.newbyteorder("<")).tobytes()
+                yield array.astype(array.dtype.newbyteorder("<"), copy=False).data
             else:
                 yield _text(array.tolist())
 
