@@ -138,12 +138,6 @@ def costs_of(run: Run) -> Costs:
     )
 
 
-def bytes_of(run: Run) -> float:
-    """The memory that the arrays of a finished run take, twice: what is made of them may be copied."""
-    costs = costs_of(run)
-    return 2.0 * (run.paths * costs.path + BATCHES * costs.batch)
-
-
 def _slots(plan: driver.Schedule) -> int:
     return int(plan.slots.max()) + 1
 

@@ -231,7 +231,9 @@ def refuse_more_than_disk(members: Sequence[Member], folder: Path) -> None:
     """
     folder = folder.absolute()
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    _refuse(members, _disk, shutil.disk_usage(there).free, "the result and its parts", f"free at {there}")
+    disk = shutil.disk_usage(there)
+    if disk.total:  # else it is no place for files, which writing will tell
+        _refuse(members, _disk, disk.free, "the result and its parts", f"free at {there}")
 
 
 Needed = Callable[[Sequence[Costs], Sequence[int]], float]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dlnmc
-from dlnmc import estimates, machine, studies
+from dlnmc import estimates, machine, runs, studies
 from dlnmc.chunks import blocks_of, costs_of, plan_chunks, work_of_block
 from dlnmc.config import Equilibrium
 from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
@@ -263,7 +263,7 @@ def go(run, depths, output):
     model = dict(width=32, depth=depths, beta=32.0)
     study = dict(kind="semicircle", title="a test", ks=[0.1] * len(depths))
     tables = dict(model=model, run=run | plan | dict(scheme="euler_maruyama"), study=study)
-    studies.study(tables, output, threads=2, progress=False)
+    dlnmc.study(tables, output, threads=2, progress=False)
     return estimates.estimate(studies.load(tables).members(), 2).memory
 
 run, depths, folder = json.loads(sys.argv[1])
@@ -301,10 +301,10 @@ def test_files_take_at_most_the_estimate_of_disk_and_at_least_half(run, tmp_path
     def measured(parts):
         sizes.append(sum(file.stat().st_size for file in (*parts.iterdir(), tmp_path / "result.nc")))
 
-    monkeypatch.setattr(studies, "remove_parts", measured)
+    monkeypatch.setattr(runs, "remove_parts", measured)
     plan = {"dt": 0.01, "burn_in": 0.0, "duration": 0.08, "scheme": "euler_maruyama", "paths": 5000} | run
     tables = {"model": {"width": 24, "depth": [2.0, 3.0], "beta": 24.0}, "run": plan, "study": {"ks": [1.0, 1.0]}}
-    studies.study(tables, tmp_path / "result.nc", threads=2, progress=False)
+    dlnmc.study(tables, tmp_path / "result.nc", threads=2, progress=False)
     needed = estimate(studies.load(tables).members(), 2).disk
     least = 0.5 if run.keys() != {"bins"} else 0.05  # counts are few, and compressed
     assert least * needed <= sizes[0] <= needed
@@ -319,7 +319,7 @@ def limits(monkeypatch):
 
     def limit(size):
         monkeypatch.setattr(machine, "memory", lambda: size)
-        monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=size))
+        monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=size, total=size))
 
     return limit
 
@@ -391,7 +391,7 @@ def test_refusals_of_every_size_name_what_fits(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "memory", lambda: room)
-        patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=room))
+        patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=room, total=room + 1))
         text = answer(members)
         if not text:
             return
@@ -433,7 +433,7 @@ def test_the_free_space_is_that_of_the_nearest_folder_that_exists(monkeypatch, t
 
     def usage(place):
         asked.append(place)
-        return SimpleNamespace(free=1.5 * GIB)
+        return SimpleNamespace(free=1.5 * GIB, total=2 * GIB)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     members = widths(64, paths=10**6, draws=4)

@@ -11,7 +11,7 @@ from statistical import FALSE_ALARM, distance, envelope
 
 import dlnmc
 from dlnmc import analysis, geometry, identities, matrices
-from dlnmc.chunks import bytes_of, histogram_range, plan_chunks
+from dlnmc.chunks import costs_of, histogram_range, plan_chunks
 from dlnmc.engine import STATES
 from dlnmc.matrices import haar, random_rows
 from dlnmc.starts import start_rows
@@ -222,11 +222,11 @@ def test_sweeps_over_widths_and_depths_are_padded(state):
 def test_more_than_memory_is_refused(state, member, refused):
     model, few = WHOLE[state], {"burn_in": 0.1, "duration": 10.0, "draws": 100, "observations": 100}
     refused(lambda: dlnmc.equilibrium(model, state=state, paths=2**30, dt=0.1, **few), "GiB", "keep_samples")
-    plain, own = (bytes_of(member(model, state=s, draws=2).run) for s in (None, state))
+    plain, own = (costs_of(member(model, state=s, draws=2).run).path for s in (None, state))
     rows = {"matrix": 21, "network": 30, "hermitian": 18}[state]
-    assert own - plain == 2 * 8 * 21 * 2 * rows
-    none = bytes_of(member(model, state=state, draws=2, keep_samples=False).run)
-    assert none == bytes_of(member(model, draws=2, keep_samples=False).run)
+    assert own - plain == 8 * 2 * rows
+    none = costs_of(member(model, state=state, draws=2, keep_samples=False).run).path
+    assert none == costs_of(member(model, draws=2, keep_samples=False).run).path
 
 
 # --- the same bits ----------------------------------------------------------------------------------------------------
