@@ -499,7 +499,7 @@ def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):
 def test_help_and_version(dlnmc_command):
     code, out, err = dlnmc_command("--help")
     assert (code, err) == (0, "")
-    for name in ("study", "plot", "report", "check", "bench", "info", "warmup"):
+    for name in ("study", "plot", "report", "check", "bench", "info", "schema", "warmup"):
         assert f"\n  {name} " in out
         code, own, _ = dlnmc_command(name, "-h")
         assert code == 0
