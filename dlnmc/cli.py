@@ -150,6 +150,14 @@ def info(as_json: bool) -> None:
 
 
 @dlnmc.command()
+def schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from dlnmc.studies.schema import as_text
+
+    click.echo(as_text())
+
+
+@dlnmc.command()
 def warmup() -> None:
     """Compile all kernels now, so that later runs start at once.
 

@@ -15,8 +15,9 @@ Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "h
 State = Literal["singular_values", "matrix", "network", "eigenvalues", "hermitian"]
 Coordinates = Literal["lambda", "sigma", "log", "frames", "balanced", "matrix", "network", "eigenvalues", "hermitian"]
 STARTS = ("random", "law", "zero", "identity", "gaussian", "given")
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LONGEST = 1e100  # time: ratios of times stay within floating point
+Positive = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 
 
 class Run(Description):
@@ -60,7 +61,7 @@ class Run(Description):
     model: Model
     paths: int = Field(default=4096, ge=1, le=2**40)
     dt: Positive | None = None
-    start: str | None = None
+    start: str | None = Field(default=None, json_schema_extra={"enum": list(STARTS[:-1])})
     start_digest: str | None = None
     first_step: int = Field(default=0, ge=0, lt=2**47)
     state: State | None = None
@@ -103,7 +104,7 @@ class Equilibrium(Run):
     duration: Positive | None = None
     draws: int = Field(default=1, ge=1, le=2**20)
     observations: int | None = Field(default=None, ge=1, le=2**24)
-    accuracy: float | None = Field(default=None, gt=0, lt=1)
+    accuracy: float | None = Field(default=None, ge=1e-12, lt=1)
 
     @model_validator(mode="after")
     def _whole_number_of_observations_per_draw(self) -> Self:

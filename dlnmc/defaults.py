@@ -4,20 +4,23 @@ The constants come from measurements, see docs/choosing.md.
 """
 
 import math
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import scipy
 
 from dlnmc import laws
 from dlnmc.config import Equilibrium, Run, Simulation
+from dlnmc.descriptions import quoted
 from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, check, kernel_time, scale, state_row
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, Model
 
 RunType = TypeVar("RunType", bound=Run)
+Rest = ParamSpec("Rest")
 
 STEP = 0.05  # a step in units of the time in which noise crosses the distance of neighbours
 STIFFNESS = 0.1  # the largest step times the slope of the energy's force at the edge
@@ -41,6 +44,25 @@ BINS = 256
 TOLERANCE = 1e-10  # of gradient flows
 MOST_STEPS = 2**14  # of gradient flows, whose steps are what times are counted in; as many take ¼ s for eight W, d = 3
 WHOLE = 5e-13  # how far a number may be from a whole one, relatively: half of what `schedule` forgives
+
+
+def within_floating_point(
+    fill: Callable[Concatenate[RunType, Rest], RunType],
+) -> Callable[Concatenate[RunType, Rest], RunType]:
+    """A function that fills in a run, and says so where powers of its parameters leave floating point."""
+
+    @wraps(fill)
+    def filled(run: RunType, /, *rest: Rest.args, **named: Rest.kwargs) -> RunType:
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is refused, as what it is the value of
+                return fill(run, *rest, **named)
+        except ArithmeticError:
+            raise InvalidValue(
+                f"{quoted(run.model)}: scales of time or size that follow from it, or their ratios to times that are "
+                "given, are beyond floating point; take values nearer to 1"
+            ) from None
+
+    return filled
 
 
 def virial(model: Model) -> float:
@@ -74,8 +96,14 @@ def size_towards(model: Model, side: float) -> float:
     alone = [(target / term) ** (1.0 / m) for m, term in terms]  # where each term by itself reaches the target
     top, leading = terms[-1]
     beyond = [(len(terms) * term / leading) ** (1.0 / (top - m)) for m, term in terms[:-1]]  # there the last term rules
-    sizes = np.geomspace(1e-3 * min(alone), 1e3 * max(alone + beyond), 4001)
-    last = int(np.flatnonzero(side * sizes * model.slope(side * sizes) < target)[-1])  # beyond it the energy only grows
+    low, high = 1e-3 * min(alone), 1e3 * max(alone + beyond)
+    if not 0.0 < low < high < math.inf:
+        raise OverflowError
+    sizes = np.geomspace(low, high, 4001)
+    below = np.flatnonzero(side * sizes * model.slope(side * sizes) < target)
+    if not len(below):
+        raise OverflowError
+    last = int(below[-1])  # beyond it the energy only grows
     excess = partial(_excess, model, side, target)
     return float(
         scipy.optimize.brentq(excess, sizes[last], sizes[min(last + 1, len(sizes) - 1)], xtol=1e-15 * sizes[last])
@@ -135,7 +163,8 @@ def _size_of_minimum(model: Model) -> float:
     """The largest singular value where an energy of whole matrices is least; other energies say theirs themselves."""
     if not isinstance(model.energy, MatrixEnergy):
         return 0.0
-    return float(np.linalg.norm(model.energy.minimiser(model.size), 2))
+    W = model.energy.minimiser(model.size)
+    return float(np.linalg.norm(W[np.any(W, axis=1)][:, np.any(W, axis=0)], 2)) if np.any(W) else 0.0
 
 
 def stiff_dt(model: Model) -> float:
@@ -160,7 +189,10 @@ def default_dt(model: Model) -> float:
         diffusion *= max(1.0, 1.0 / model.kappa)  # where noise is weak, the repulsion decides
     spacing = (quartiles[1] - quartiles[0]) / QUARTILES / model.size
     crossing = 2.0 * spacing**2 / diffusion
-    return min(float(STEP * crossing) / kernel_time(model), STIFFNESS * stiff_dt(model))
+    dt = min(float(STEP * crossing) / kernel_time(model), STIFFNESS * stiff_dt(model))
+    if not 0.0 < dt < math.inf:
+        raise OverflowError
+    return dt
 
 
 def _slowest(model: Model) -> float:
@@ -252,6 +284,7 @@ def check_equilibrium(run: Equilibrium) -> None:
         )
 
 
+@within_floating_point
 def completed(run: RunType) -> RunType:
     """The run with everything filled in that was left open. Raises InvalidValue where it makes no sense.
 
@@ -284,6 +317,6 @@ def completed(run: RunType) -> RunType:
             wanted = OBSERVATIONS
             if run.accuracy is not None:  # a time average needs all that is independent
                 wanted = max(wanted, math.ceil(2.0 * duration / time_unit(model)))
-            most = max(1, min(wanted, int(duration / dt), MOST_OBSERVATIONS))  # no step is observed twice
+            most = max(1, int(min(wanted, duration / dt, MOST_OBSERVATIONS)))  # no step is observed twice
             values["observations"] = run.draws * math.ceil(most / run.draws)
     return run.changed(**values)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dlnmc.errors import InvalidValue
 
+MOST_QUOTED = 200  # characters of a value
+
 
 class Description(BaseModel):
     """An immutable, validated record; its fields may be given by position or by name."""
@@ -83,11 +85,19 @@ def _complaint(error: ValidationError, cls: type[BaseModel]) -> str:
         allowed = f"it must be {bounds[kind]} {limit}"
     elif kind in ("literal_error", "union_tag_invalid"):
         allowed = f"allowed: {context.get('expected') or context.get('expected_tags')}"
+    elif kind == "union_tag_not_found":
+        allowed = "its kind is missing"
     elif cause is not None:
         allowed = str(cause)
     else:
         allowed = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where} = {first['input']!r}: {allowed}"
+    return f"{where} = {quoted(first['input'])}: {allowed}"
+
+
+def quoted(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 1]}…"
 
 
 def unknown_key(key: str, known: list[str]) -> str:
@@ -95,4 +105,4 @@ def unknown_key(key: str, known: list[str]) -> str:
     names = {name.rsplit(".", 1)[-1]: name for name in known}
     near = [names[name] for name in difflib.get_close_matches(key.rsplit(".", 1)[-1], names, n=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown key {key!r}{hint} (known: {', '.join(known)})"
+    return f"unknown key {quoted(key)}{hint} (known: {', '.join(known)})"

@@ -23,7 +23,9 @@ from dlnmc.functions import Function, compiled, digest, is_function, python_of, 
 from dlnmc_kernels.energies import each_gradient, each_value, gradient_pointer, value_pointer
 
 Floats = NDArray[np.float64]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST = 1e100  # of numbers: their products stay within floating point
+WIDEST = 2048  # of matrices with an energy of their own: one step takes seconds beyond
+Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Index = Annotated[int, Field(ge=0)]
 Rows = tuple[tuple[Finite, ...], ...]
 
@@ -100,14 +102,12 @@ class Polynomial(_Invariant):
         c_1 … c_p. The last must be > 0 (for Dyson p must be even too): the energy must grow in every direction.
     """
 
-    coefficients: tuple[float, ...] = Field(min_length=1, max_length=16)
+    coefficients: tuple[Finite, ...] = Field(min_length=1, max_length=16)
     kind: Literal["polynomial"] = "polynomial"
 
     @field_validator("coefficients")
     @classmethod
     def _growing(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(map(math.isfinite, value)):
-            raise ValueError("they must be finite")
         if value[-1] <= 0:
             raise ValueError("the last must be > 0, or the energy does not grow and paths run away")
         return value
@@ -130,7 +130,7 @@ class MatrixCompletion(MatrixEnergy):
     """
 
     entries: tuple[tuple[Index, Index, Finite], ...] = Field(min_length=1)
-    confinement: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    confinement: float = Field(default=0.0, ge=0, le=LARGEST, allow_inf_nan=False)
     kind: Literal["matrix_completion"] = "matrix_completion"
 
     @model_validator(mode="after")
@@ -241,7 +241,13 @@ class MatrixCompletion(MatrixEnergy):
 
 
 class QuadraticTo(MatrixEnergy):
-    """E = ½ |W − T|² (Frobenius), with the minimum at a target T, d rows of d numbers."""
+    """E = ½ |W − T|² (Frobenius), with the minimum at a target.
+
+    Parameters
+    ----------
+    target
+        T, d rows of d numbers.
+    """
 
     target: Rows = Field(min_length=1)
     kind: Literal["quadratic_to"] = "quadratic_to"

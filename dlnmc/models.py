@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from dlnmc.descriptions import Description
-from dlnmc.energies import Energy, MatrixEnergy, NoEnergy, Polynomial, Quadratic, powers
+from dlnmc.energies import WIDEST, Energy, MatrixEnergy, NoEnergy, Polynomial, Quadratic, powers
 from dlnmc.errors import InvalidValue
 
 Size = Annotated[int, Field(ge=1, le=2**24)]
@@ -106,6 +106,8 @@ class DeepLinearNetwork(Langevin):
     @model_validator(mode="after")
     def _energy_of_this_width(self) -> Self:
         if isinstance(self.energy, MatrixEnergy):
+            if self.width > WIDEST:
+                raise ValueError(f"width = {self.width}: energies of whole matrices go up to width {WIDEST}")
             self.energy.check(self.width)
         return self
 
@@ -132,7 +134,7 @@ class DysonBrownianMotion(Langevin):
 
     size: Size
     beta: float = Field(gt=0)
-    kappa: float = Field(default=1.0, ge=0)
+    kappa: float = Field(default=1.0, ge=0, json_schema_extra={"maximum": 2})
     energy: Energy = Quadratic()
     energy_of_squares: ClassVar[bool] = False
     kind: Literal["dyson"] = "dyson"

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlnmc.chunks import Chunk, Floats, Member, prepared_call, schedule
 from dlnmc.config import Equilibrium
-from dlnmc.defaults import default_dt, default_leaps, stiff_dt
+from dlnmc.defaults import default_dt, default_leaps, stiff_dt, within_floating_point
 from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import ACCEPTED
 from dlnmc_kernels.philox import PILOT
@@ -22,6 +22,7 @@ STEPS = 10  # of the run that is prepared, at least
 STIFF = 20.0  # times the time in which the energy pulls back: with longer steps paths get stuck far out
 
 
+@within_floating_point
 def adapted(run: Equilibrium, given: Floats | None) -> Equilibrium:
     """The run with the step, and number of leaps, at which proposals are accepted as often as they should be."""
     assert run.scheme is not None
@@ -59,5 +60,5 @@ def _with_leap(run: Equilibrium, leap: float) -> Equilibrium:
     leap = min(leap, longest / (run.leaps or 1) ** 2)
     if run.scheme != "hmc":
         return run.changed(dt=leap)
-    leaps = run.leaps or max(1, min(default_leaps(run.model, leap), int(math.sqrt(longest / leap))))
+    leaps = run.leaps or max(1, int(min(default_leaps(run.model, leap), math.sqrt(longest / leap))))
     return run.changed(dt=leap * leaps**2, leaps=leaps)

@@ -3,13 +3,17 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Computed, Ended
 
 import dlnmc
+from dlnmc import runs, simulation
+from dlnmc.cli import main
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc.simulation import execute, prepared
 from dlnmc.store import ChunkStore
@@ -133,6 +137,35 @@ def grid():
 def rng():
     """Function: a generator of NumPy with a fixed seed."""
     return lambda seed=12345: np.random.default_rng(seed)
+
+
+@pytest.fixture
+def dlnmc_command(capsys, monkeypatch, tmp_path):
+    """Function: run the command line in this process, in an empty folder; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+    def command(*arguments):
+        capsys.readouterr()
+        try:
+            main([str(a) for a in arguments])
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return Ended(code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    """Where a run would begin `Computed` is raised."""
+
+    def refuse(*arguments):
+        raise Computed
+
+    monkeypatch.setattr(runs, "estimate", refuse)
+    monkeypatch.setattr(simulation, "compute", refuse)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_commands_would_be_accepted(page):
 def test_commands_are_found_and_wrong_ones_seen():
     assert "study my.toml -o my.nc --set depth=5" in commands_of("README.md")
     assert "plot my.nc" in commands_of("README.md")
-    assert "bench | info | warmup" in commands_of("README.md")
+    assert "bench | info | schema | warmup" in commands_of("README.md")
     for wrong in (
         "studdy x.toml",
         "study semicircle --path 3",

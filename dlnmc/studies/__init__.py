@@ -6,6 +6,7 @@ package; no code is ever imported from a study file.
 
 import itertools
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,19 @@ from pydantic import Field
 from dlnmc import dataset
 from dlnmc.chunks import Member
 from dlnmc.config import run_settings
-from dlnmc.descriptions import Description, unknown_key
+from dlnmc.descriptions import Description, quoted, unknown_key
 from dlnmc.errors import InvalidValue
-from dlnmc.models import MODELS, DeepLinearNetwork
+from dlnmc.models import MODELS
 from dlnmc.simulation import sweep_members
 from dlnmc.studies import completion, semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle, "completion": completion}
+DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study")
+MOST_MEMBERS = 10_000  # of a sweep
+MOST_BITS = 1023  # of an integer, which then is a finite float
+DEEPEST = 8  # lists and tables within each other
+TOO_DEEP = f"lists and tables within each other, more than {DEEPEST} deep"
 
 
 class Study(Description):
@@ -54,7 +60,7 @@ class Study(Description):
         run = dict(self.run)
         common = run.pop("common_noise", False)
         if not isinstance(common, bool):
-            raise InvalidValue(f"run.common_noise = {common!r}: it must be true or false")
+            raise InvalidValue(f"run.common_noise = {quoted(common)}: it must be true or false")
         observables = run.get("observables")
         if isinstance(observables, Mapping) and any(map(callable, observables.values())):
             raise InvalidValue("run.observables: a study takes a list of names of built-in ones, no functions")
@@ -63,32 +69,56 @@ class Study(Description):
         for key in run:
             if key not in known:
                 raise InvalidValue("run: " + unknown_key(key, [*known, "common_noise"]))
-        members = sweep_members(self.models(), run, None, common, kind.RUN)
+        number, models = self.number(), self.models()
+        kind.check_number(self.settings(), number)
+        members = sweep_members(models, run, None, common, kind.RUN)
         kind.check(self.settings(), [member.run for member in members])
         return members
+
+    def number(self) -> int:
+        """How many runs there are: those of the sweep, times the steps of a ladder."""
+        lists = {f"model.{key}": value for key, value in self.model.items() if isinstance(value, list)}
+        if isinstance(self.run.get("dt"), list):
+            lists["run.dt"] = self.run["dt"]
+        found = math.prod(map(len, lists.values()))
+        if found > MOST_MEMBERS:
+            product = " · ".join(f"{len(values)} of {key}" for key, values in lists.items())
+            raise InvalidValue(f"the sweep has {product} = {found} members: there may be {MOST_MEMBERS}")
+        return found
 
     def models(self) -> list[Any]:
         """The models of the sweep: lists in `[model]` are run through, the last fastest."""
         values = dict(self.model)
-        kind = values.pop("kind", "deep_linear_network")
+        kind = values.pop("kind", DEFAULT_MODEL)
         if not isinstance(kind, str) or kind not in MODELS:
-            raise InvalidValue(f"model.kind = {kind!r}: allowed: {', '.join(MODELS)}")
-        energy = values.get("energy")
-        if "own" in (energy, energy.get("kind") if isinstance(energy, Mapping) else getattr(energy, "kind", None)):
-            raise InvalidValue("model.energy = 'own': studies hold no code; run it from Python, by dlnmc.equilibrium")
+            raise InvalidValue(f"model.kind = {quoted(kind)}: allowed: {', '.join(MODELS)}")
         lists = {key: value for key, value in values.items() if isinstance(value, list)}
+        for energy in lists.get("energy", [values.get("energy")]):
+            if "own" in (energy, energy.get("kind") if isinstance(energy, Mapping) else getattr(energy, "kind", None)):
+                raise InvalidValue(
+                    "model.energy = 'own': studies hold no code; run it from Python, by dlnmc.equilibrium"
+                )
         for key, value in lists.items():
-            if not value or any(a == b for a, b in itertools.combinations(value, 2)):
-                raise InvalidValue(f"model.{key} = {value!r}: a list to sweep must hold different values")
+            if len(value) > 1 and key in MODELS[kind].model_fields and key not in dataset.SWEPT:
+                raise InvalidValue(f"model.{key} = {quoted(value)}: a sweep needs models of one {key}")
+            if not value or not _all_different(value):
+                raise InvalidValue(f"model.{key} = {quoted(value)}: a list to sweep must hold different values")
         points = itertools.product(*lists.values())
         return [MODELS[kind](**(values | dict(zip(lists, point, strict=True)))) for point in points]
 
 
+def _all_different(values: list[Any]) -> bool:
+    try:
+        return len(set(values)) == len(values)
+    except TypeError:  # lists or tables among them, which models refuse
+        return True
+
+
 def settings_of(table: Mapping[str, Any]) -> Any:
     """The validated settings of a `[study]` table."""
-    kind = table.get("kind", "semicircle")
+    kind = table.get("kind", DEFAULT_STUDY)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise InvalidValue(f"study.kind = {kind!r}: allowed: {', '.join(KINDS)}")
+        raise InvalidValue(f"study.kind = {quoted(kind)}: allowed: {', '.join(KINDS)}")
     return KINDS[kind].Settings(**table)
 
 
@@ -116,12 +146,15 @@ def load(source: str | Path | Mapping[str, Any], changes: Sequence[str] = ()) ->
         if section not in SECTIONS:
             raise InvalidValue(f"{name}: " + unknown_key(section, list(SECTIONS)))
         if not isinstance(tables[section], Mapping):
-            raise InvalidValue(f"{name}: {section} = {tables[section]!r}: it must be a table, [{section}]")
+            raise InvalidValue(f"{name}: {section} = {quoted(tables[section])}: it must be a table, [{section}]")
     if "model" not in tables:
         raise InvalidValue(f"{name}: the table [model] is missing")
     tables = {section: dict(table) for section, table in tables.items()}
     for change in changes:
         _change(tables, change)
+    for section, table in tables.items():
+        for key, value in table.items():
+            _check_extent(f"{section}.{key}", value)
     study = Study(name=name, **tables)
     study.settings()
     return study
@@ -142,17 +175,33 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidValue(f"{path}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise InvalidValue(f"{path}: {TOO_DEEP}") from None
+
+
+def _check_extent(name: str, value: Any, depth: int = 0) -> None:
+    """Raise InvalidValue for what no setting can be, and other messages could not quote."""
+    if depth > DEEPEST:
+        raise InvalidValue(f"{name}: {TOO_DEEP}")
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise InvalidValue(f"{name} = {hex(value)[:20]}…: an integer of {value.bit_length()} bits, beyond any setting")
+    for own in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _check_extent(name, own, depth + 1)
 
 
 def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
     """Apply `section.key=value` or, where the key is unambiguous, `key=value`; the value is TOML, or else text."""
     key, sign, text = change.partition("=")
     if not sign:
-        raise InvalidValue(f"--set {change!r}: it must be key=value")
+        raise InvalidValue(f"--set {quoted(change)}: it must be key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = _number_or_text(text)
+    except ValueError as error:  # an integer of thousands of digits
+        raise InvalidValue(f"--set {quoted(change)}: {error}") from None
+    except RecursionError:
+        raise InvalidValue(f"--set {quoted(change)}: {TOO_DEEP}") from None
     keys = known_keys(tables)
     section, dot, name = key.strip().partition(".")
     if not dot:
@@ -172,8 +221,8 @@ def _number_or_text(text: str) -> float | str:
 
 def known_keys(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """The keys that each table of a study may have."""
-    model = MODELS.get(str(tables["model"].get("kind", "deep_linear_network")), DeepLinearNetwork)
-    kind = KINDS.get(str(tables.get("study", {}).get("kind", "semicircle")), semicircle)
+    model = MODELS.get(str(tables["model"].get("kind")), MODELS[DEFAULT_MODEL])
+    kind = KINDS.get(str(tables.get("study", {}).get("kind")), KINDS[DEFAULT_STUDY])
     return {
         "model": list(model.model_fields),
         "run": [*run_settings(kind.RUN), "common_noise"],

@@ -36,6 +36,8 @@ class Settings(Description):
 
     Parameters
     ----------
+    title
+        What pictures and tables are headed by.
     energy
         A path counts as converged where its energy is below.
     converged
@@ -71,6 +73,10 @@ def check(settings: Settings, runs: Sequence[Run]) -> None:
             )
         if not run.keep_samples or not (isinstance(run, Simulation) and run.times[0] == 0.0 < run.times[-1]):
             raise InvalidValue("run: a study of completion keeps samples, and its times begin at 0")
+
+
+def check_number(settings: Settings, members: int) -> None:
+    """Any number of runs will do."""
 
 
 def rows(tree: xr.DataTree, settings: Settings) -> Iterator[dict[str, Any]]:

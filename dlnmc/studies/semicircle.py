@@ -13,7 +13,7 @@ from pydantic import Field
 
 from dlnmc import analysis, dataset
 from dlnmc.config import Equilibrium, Run
-from dlnmc.descriptions import Description
+from dlnmc.descriptions import Description, quoted
 from dlnmc.errors import InvalidValue
 from dlnmc.models import Model
 
@@ -30,6 +30,8 @@ class Settings(Description):
 
     Parameters
     ----------
+    title
+        What pictures and tables are headed by.
     law_kappa
         The κ of the laws that the result is held against; default: that of each model.
     ks
@@ -49,13 +51,15 @@ class Settings(Description):
 
 
 def check(settings: Settings, runs: Sequence[Run]) -> None:
-    """Raise InvalidValue where the settings do not fit the runs."""
-    _check_number(settings, len(runs))
+    """Any equilibrium will do."""
 
 
-def _check_number(settings: Settings, members: int) -> None:
+def check_number(settings: Settings, members: int) -> None:
+    """Raise InvalidValue where the settings are for another number of runs."""
     if isinstance(settings.ks, tuple) and len(settings.ks) != members:
-        raise InvalidValue(f"study.ks = {settings.ks!r}: it must be one number, or one for each of {members} members")
+        raise InvalidValue(
+            f"study.ks = {quoted(settings.ks)}: it must be one number, or one for each of {members} members"
+        )
 
 
 def reference(model: Model, settings: Settings) -> Model:
@@ -72,7 +76,7 @@ def rows(tree: xr.DataTree, settings: Settings) -> Iterator[dict[str, Any]]:
 def verdicts(tree: xr.DataTree, table: Sequence[dict[str, Any]], settings: Settings) -> Iterator[tuple[str, bool]]:
     """The checks of every member, and the study's own, given the table of rows, in the order of the study file."""
     limits = settings.ks if isinstance(settings.ks, tuple) else [settings.ks] * len(table)
-    _check_number(settings, len(table))
+    check_number(settings, len(table))
     members = {analysis.name_of(analysis.head(member)): member for member in dataset.members(tree)}
     for row, limit in zip(table, limits, strict=True):
         name = analysis.name_of(row)
