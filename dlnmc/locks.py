@@ -19,6 +19,7 @@ from typing import IO, NamedTuple, Self
 from dlnmc.errors import InvalidValue, RunFailed
 
 RUN = "run.lock"
+LOOK_SECONDS = 0.5  # who only looks holds a lock for a moment, and is waited for
 UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a file system without locks
 
 
@@ -57,6 +58,8 @@ def held(directory: Path, share: Share | None = None) -> Iterator[None]:
             stack.callback(_tidy, directory)
             if share is None:
                 stack.enter_context(_locked(directory, RUN, fcntl.LOCK_EX))
+                for left in directory.glob("share-*.lock"):  # by shares that were killed: none is alive
+                    left.unlink(missing_ok=True)
             else:
                 stack.enter_context(_locked(directory, RUN, fcntl.LOCK_SH))
                 stack.enter_context(_locked(directory, share.lock, fcntl.LOCK_EX))
@@ -81,7 +84,7 @@ def _locked(directory: Path, name: str, kind: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             file = stack.enter_context(path.open("ab+"))
-            if not _try(file, kind):
+            if not _taken(file, kind):
                 raise InvalidValue(
                     f"{directory}: in use by {', '.join(holders(directory)) or 'another run'}; wait for it, end it, or "
                     "choose another output"
@@ -95,6 +98,13 @@ def _locked(directory: Path, name: str, kind: int) -> Iterator[None]:
             file.flush()
             stack.callback(path.unlink, missing_ok=True)
         yield
+
+
+def _taken(file: IO[bytes], kind: int) -> bool:
+    end = time.monotonic() + LOOK_SECONDS
+    while not (taken := _try(file, kind)) and time.monotonic() < end:
+        time.sleep(0.01)
+    return taken
 
 
 def _try(file: IO[bytes], kind: int) -> bool:

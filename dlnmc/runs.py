@@ -1,5 +1,6 @@
 """Runs of studies: started, continued, cut into shares, merged, looked at. What is on disk is in `OUT.parts`."""
 
+import contextlib
 import json
 import sys
 import time
@@ -11,12 +12,12 @@ import xarray as xr
 
 from dlnmc import dataset, files
 from dlnmc.chunks import Arrays, Chunk, Member, costs_by_chunk, plan_chunks
-from dlnmc.errors import InvalidValue
+from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
 from dlnmc.executors import Executor, name_of, thread_count
 from dlnmc.locks import Share, held, holders
 from dlnmc.simulation import collected, execute
-from dlnmc.store import ChunkStore, Manifest, differences, identity, remove_parts
+from dlnmc.store import ChunkStore, Manifest, differences, identity, remove_parts, remove_temporaries
 from dlnmc.studies import Study, attribute, load
 
 
@@ -64,8 +65,7 @@ def study(
             _announce(members, threads, executor, store)
         results, circumstances = execute(members, threads=threads, executor=executor, progress=progress, store=store)
         tree = _tree(members, results, circumstances, plan, identity(members))
-        files.save(tree, path)
-        remove_parts(parts)
+        _finish(tree, path)
     return tree
 
 
@@ -129,6 +129,9 @@ def merge(output: str | Path) -> xr.DataTree:
     """
     path = Path(output)
     if path.exists():
+        tree = files.open(path)
+        if _cleared(parts_of(path), attribute(tree, "identity")):  # a merge that was killed when it was nearly done
+            return tree
         raise InvalidValue(f"{path}: it is complete already")
     with held(parts_of(path)):
         plan, members, store, found = _unfinished(path)
@@ -140,8 +143,7 @@ def merge(output: str | Path) -> xr.DataTree:
             )
         circumstances = dataset.Circumstances(time.time(), 1, "merged")
         tree = _tree(members, results, circumstances, plan, found.identity)
-        files.save(tree, path)
-        remove_parts(store.directory)
+        _finish(tree, path)
     return tree
 
 
@@ -238,6 +240,24 @@ def parts_of(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".nc") + ".parts")
 
 
+def _finish(tree: xr.DataTree, path: Path) -> None:
+    """Write a result, and remove what was kept beside it."""
+    remove_temporaries(path)
+    files.save(tree, path)
+    remove_parts(parts_of(path))
+
+
+def _cleared(parts: Path, made_by: Mapping[str, Any]) -> bool:
+    """Remove what a run left that was killed when its result was written; whether there was any."""
+    store = ChunkStore(parts, made_by)
+    if parts.is_dir():
+        with contextlib.suppress(InvalidValue, RunFailed), held(parts):  # else somebody starts over
+            if store.is_here():
+                store.remove()
+                return True
+    return False
+
+
 def _tree(
     members: Sequence[Member],
     results: Sequence[Arrays],
@@ -255,13 +275,14 @@ def _tree(
 
 def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
-    found = files.open(path)
-    differing = differences(attribute(found, "identity"), identity(members))
+    found, wanted = files.open(path), identity(members)
+    differing = differences(attribute(found, "identity"), wanted)
     if differing:
         raise InvalidValue(
             f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
             "(--fresh)"
         )
+    _cleared(parts_of(path), wanted)
     if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
         found.attrs |= plan.attributes()
         files.save(found, path)

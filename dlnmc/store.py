@@ -6,6 +6,7 @@ again. A chunk that takes long has a second file until it is done, the state fro
 """
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -31,7 +32,12 @@ MANIFEST = "manifest.json"
 LAYOUT = 1  # of the manifest and the files beside it
 MAGIC = b"dlnmc chunk 1 sha256 "
 STATE_MAGIC = b"dlnmc state 1 sha256 "
-PATTERNS = ("member-*.chunk", "member-*.state", MANIFEST, ".*.tmp")  # of all that a store keeps
+PATTERNS = (
+    "member-*.chunk",
+    "member-*.state",
+    ".*.tmp",
+    MANIFEST,
+)  # of all that a store keeps; it is one's to the last
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
@@ -47,6 +53,12 @@ def write_atomically(path: Path, write: Callable[[Path], object], durable: bool 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(path: Path) -> None:
+    """Delete what writers of this file left that were killed; none may be at work."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.[0-9]*-????????.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def identity(members: Sequence[Member]) -> dict[str, Any]:

@@ -304,6 +304,41 @@ def test_ctrl_c_keeps_the_state_of_chunks_that_are_not_done(member, tmp_path, sa
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
+KILLED = """\
+import os, signal, sys
+from dlnmc import {module}
+{module}.{name} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+from dlnmc.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("module", "name"), [("files", "_write"), ("runs", "remove_parts")])
+@pytest.mark.parametrize("last", ["study", "merge"])
+def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, name, last, tmp_path):
+    (tmp_path / "long.toml").write_text(STUDY.format(paths=64))
+    study = ["study", "long.toml", "-o", "out.nc", "--quiet"]
+    if last == "merge":
+        subprocess.run([sys.executable, "-m", "dlnmc", *study, "--chunk", "1/1"], cwd=tmp_path, check=True, timeout=120)
+    line = study if last == "study" else ["merge", "out.nc"]
+    killed = [sys.executable, "-c", KILLED.format(module=module, name=name), *line]
+    assert subprocess.run(killed, cwd=tmp_path, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 3
+    subprocess.run([sys.executable, "-m", "dlnmc", *line], cwd=tmp_path, check=True, timeout=120)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
+    assert dlnmc.open(tmp_path / "out.nc").attrs["model"]
+
+
+def test_a_run_that_starts_over_is_left_alone_by_those_who_ask_for_the_result(tmp_path):
+    out, changes = tmp_path / "out.nc", ["paths=9", "dt=0.1"]
+    (tmp_path / "long.toml").write_text(STUDY.format(paths=64))
+    dlnmc.study(tmp_path / "long.toml", out, changes=changes)
+    plan = dlnmc.studies.load(tmp_path / "long.toml", [*changes, "seed=2"])
+    ChunkStore.opened(tmp_path / "out.parts", plan.members(), config=plan.tables())
+    dlnmc.study(tmp_path / "long.toml", out, changes=changes)
+    assert (tmp_path / "out.parts" / "manifest.json").exists()
+
+
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, reference, monkeypatch):
     ticks = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(ticks)))

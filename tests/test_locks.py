@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -76,6 +77,24 @@ def test_a_place_is_held_once_within_a_process_too(place, refused):
     with held(place):
         refused(lambda: enter(place), f"process {os.getpid()}")
     assert enter(place)
+
+
+def test_a_run_tidies_up_after_shares_that_were_killed(holder, place):
+    process = holder("2/3")
+    process.kill()
+    process.wait()
+    assert (place / "share-2-of-3.lock").exists()
+    assert enter(place)
+    assert not place.exists()
+
+
+def test_who_only_looks_keeps_nobody_out(place):
+    place.mkdir()
+    (place / "run.lock").touch()
+    with (place / "run.lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (file.fileno(), fcntl.LOCK_UN)).start()
+        assert enter(place)
 
 
 def test_what_was_put_in_a_place_stays_and_locks_do_not(place):
