@@ -6,6 +6,7 @@ package; no code is ever imported from a study file.
 
 import itertools
 import json
+import math
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from pydantic import Field
 from dlnmc import dataset, files
 from dlnmc.chunks import Member
 from dlnmc.config import run_settings
-from dlnmc.descriptions import Description, unknown_key
+from dlnmc.descriptions import Description, from_json, unknown_key
 from dlnmc.errors import InvalidValue
 from dlnmc.executors import thread_count
 from dlnmc.models import MODELS, DeepLinearNetwork
@@ -29,6 +30,8 @@ from dlnmc.studies import completion, semicircle
 
 KINDS: dict[str, ModuleType] = {"semicircle": semicircle, "completion": completion}
 SECTIONS = ("model", "run", "study")
+MOST_MEMBERS = 10_000
+LARGEST = 2**24  # bytes of a study file, which is read whole
 
 
 class Study(Description):
@@ -78,6 +81,8 @@ class Study(Description):
         for key, value in lists.items():
             if not value or any(a == b for a, b in itertools.combinations(value, 2)):
                 raise InvalidValue(f"model.{key} = {value!r}: a list to sweep must hold different values")
+        if (count := math.prod(map(len, lists.values()))) > MOST_MEMBERS:
+            raise InvalidValue(f"model: its lists make a sweep of {count} runs: at most {MOST_MEMBERS}")
         points = itertools.product(*lists.values())
         return [MODELS[kind](**(values | dict(zip(lists, point, strict=True)))) for point in points]
 
@@ -132,13 +137,15 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_file():
         raise InvalidValue(f"{source}: neither a study file nor a named study ({', '.join(names())})")
+    if path.stat().st_size > LARGEST:
+        raise InvalidValue(f"{path}: a study file has at most {LARGEST} bytes, not {path.stat().st_size}")
     return path
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidValue(f"{path}: {str(error).splitlines()[0]}") from None
 
 
@@ -149,7 +156,7 @@ def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
         raise InvalidValue(f"--set {change!r}: it must be key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = _number_or_text(text)
     keys = known_keys(tables)
     section, dot, name = key.strip().partition(".")
@@ -261,10 +268,7 @@ def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
 
 def _json(tree: xr.DataTree, name: str) -> dict[str, Any]:
     """An attribute of a result that holds an object as JSON; empty where it is none."""
-    try:
-        value = json.loads(tree.attrs.get(name, "{}"))
-    except (TypeError, ValueError) as error:
-        raise InvalidValue(f"the result's attribute {name} is not JSON ({error})") from None
+    value = from_json(tree.attrs.get(name, "{}"), name)
     return value if isinstance(value, dict) else {}
 
 
