@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dlnmc import __version__, geometry, laws, matrices, statistics
 from dlnmc.chunks import Arrays, Member, histogram_range, schedule
 from dlnmc.config import Equilibrium, Run
+from dlnmc.descriptions import from_json
 from dlnmc.energies import MatrixEnergy
 from dlnmc.engine import SCHEMES, scale, state_row, sums_are_fast
 from dlnmc.errors import InvalidValue
@@ -632,7 +633,7 @@ def model_of(result: xr.Dataset | xr.DataTree, attrs: Mapping[Any, Any] | None =
     if cls is None:
         raise InvalidValue(f"the result's attribute model = {attrs.get('model')!r}: not a model of dlnmc")
     values = {name: result.coords[name].item() for name in cls.model_fields if name in result.coords}
-    energies = _energies(json.loads(attrs.get("config", "{}")))
+    energies = _energies(from_json(attrs.get("config", "{}"), "config"))
     return cls(**values, **({"energy": energies[0]} if energies else {}))
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dlnmc.errors import InvalidValue
 
 MOST_QUOTED = 200  # characters of a value
+DEEPEST = 32  # levels of lists and objects in JSON that is read; a study has six
 
 
 class Description(BaseModel):
@@ -47,6 +48,23 @@ class Description(BaseModel):
     def digest(self) -> str:
         """SHA-256 of `to_json()`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def from_json(text: Any, name: str) -> Any:
+    """The value of JSON that came with a file. Raises InvalidValue where `name` holds none, or one nested too deep."""
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"the result's attribute {name} is not JSON ({error})") from None
+    except RecursionError:
+        raise InvalidValue(f"the result's attribute {name} is nested too deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        lists = [own.values() if isinstance(own, dict) else own for own in level if isinstance(own, dict | list)]
+        level = [own for values in lists for own in values]
+    if level:
+        raise InvalidValue(f"the result's attribute {name} is nested more than {DEEPEST} deep")
+    return value
 
 
 def _python(value: Any) -> Any:

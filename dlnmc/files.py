@@ -3,6 +3,9 @@
 A file carries three safeguards: fletcher32 on every array of numbers; a SHA-256 of the contents (values, labels,
 attributes) in the attribute `content_sha256`; and behind the end of the netCDF data, where its readers do not look,
 a line with the SHA-256 of all bytes before it. xarray and other programs open such files without dlnmc.
+
+Anybody can compute checksums. So before anything is loaded, `dlnmc.inspection` looks at what a file declares: numbers
+and text only, of a known layout, that fit in the memory of this process. Nothing in a file is ever run.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from dlnmc.errors import InvalidValue, RunFailed
+from dlnmc.inspection import LAYOUT, inspect
 from dlnmc.store import write_atomically
 
 TRAILER = b"\ndlnmc file sha256 "
@@ -34,13 +38,19 @@ def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
         raise InvalidValue(f"save: a result is an xarray DataTree or Dataset, not {type(result).__name__}")
     path = _path(path)
     tree = xr.DataTree(dataset=result) if isinstance(result, xr.Dataset) else result.copy()
-    tree.attrs = dict(tree.attrs) | {"content_sha256": content_hash(tree)}
+    tree.attrs = _own(tree.attrs) | {"layout": LAYOUT}
+    tree.attrs |= {"content_sha256": content_hash(tree)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: _write(tree, file))
     except (OSError, RuntimeError) as error:
         raise RunFailed(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return path
+
+
+def _own(attrs: dict[Any, Any]) -> dict[Any, Any]:
+    """The attributes of a result without those that `save` adds."""
+    return {name: value for name, value in attrs.items() if name not in ("layout", "content_sha256")}
 
 
 def _path(path: str | Path) -> Path:
@@ -69,21 +79,26 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
 def open(path: str | Path) -> xr.DataTree:
     """Read a result that `save` wrote: equal to what was saved, in memory, the file closed.
 
-    Raises InvalidValue, in one line, for a file that is missing, not of dlnmc, truncated or damaged.
+    Raises InvalidValue, in one line, for a file that is missing, not of dlnmc, of a later layout, truncated, damaged,
+    or larger than the memory of this process.
     """
     path = _path(path)
     try:
         _check_trailer(path)
+        inspect(path)
         with _NETCDF, xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
             tree = xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
     except OSError as error:
         raise InvalidValue(f"{path}: {error.strerror or error}") from None
+    except MemoryError:
+        raise InvalidValue(f"{path}: there is not enough memory to open it") from None
     except (ValueError, RuntimeError, KeyError, AttributeError) as error:
-        if isinstance(error, InvalidValue):
+        if isinstance(error, InvalidValue | RunFailed):
             raise
         raise InvalidValue(f"{path}: this is not a netCDF file of dlnmc ({str(error).splitlines()[0]})") from None
     if tree.attrs.pop("content_sha256", None) != content_hash(tree):
         raise InvalidValue(f"{path}: damaged: the contents do not agree with their checksum")
+    tree.attrs = _own(tree.attrs)
     return tree
 
 

@@ -5,7 +5,6 @@
 diverge at 0.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dlnmc import dataset, laws, limits
+from dlnmc.descriptions import from_json
 from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -527,7 +527,8 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
 
 
 def _from_zero(data: xr.Dataset) -> bool:
-    return bool(json.loads(data.attrs.get("config", "{}")).get("start") == "zero")
+    config = from_json(data.attrs.get("config", "{}"), "config")
+    return isinstance(config, dict) and config.get("start") == "zero"
 
 
 def _law_name(from_zero: bool) -> str:

@@ -1,5 +1,6 @@
 """What the tests of runs share: small complete runs, and what it means to be refused in one line."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import pytest
 from commands import Computed, Ended
 
 import dlnmc
-from dlnmc import runs, simulation
+from dlnmc import files, runs, simulation
 from dlnmc.cli import main
 from dlnmc.config import Equilibrium, Simulation
 from dlnmc.simulation import execute, prepared
@@ -88,6 +89,18 @@ def refused():
         return text
 
     return check
+
+
+@pytest.fixture(scope="session")
+def sealed():
+    """Function: give a file that some other program wrote a trailer that agrees with it."""
+
+    def seal(path):
+        content = path.read_bytes()
+        path.write_bytes(content + files.TRAILER + hashlib.sha256(content).hexdigest().encode())
+        return path
+
+    return seal
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ duration = 2.0
 draws = 4
 scheme = "leimkuhler_matthews"
 """
+MOUNT = shutil.which("mount")
 STARTER = (  # a shell in the background ignores SIGINT, and its children with it
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
 )
@@ -201,16 +202,16 @@ def mounted(folder, size):
     """A file system of its own, of so many bytes, where this process may make one."""
     folder.mkdir()
     if (
-        not shutil.which("mount")
+        not MOUNT
         or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+            [MOUNT, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
         ).returncode
     ):
         pytest.skip("makes a file system, which takes root")
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+        subprocess.run([shutil.which("umount"), "-l", folder], check=True)
 
 
 def test_a_full_disk_stops_a_run_in_one_line_and_space_lets_it_go_on(tmp_path, reference):
@@ -249,7 +250,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_
     disk = tmp_path / "disk"
     with mounted(disk, 2**26):
         (disk / "long.toml").write_text(STUDY.format(paths=256))
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        subprocess.run([MOUNT, "-o", "remount,ro", disk], check=True)
         line = [sys.executable, "-m", "dlnmc", "study", disk / "long.toml", "-o", disk / "out.nc"]
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 1

@@ -1,5 +1,6 @@
 """Files: what is opened is what was saved; whatever else is there gives one line, at once."""
 
+import base64
 import errno
 import gc
 import hashlib
@@ -8,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+import zlib
 
 import netCDF4
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import InvalidValue, RunFailed, files
+from dlnmc import InvalidValue, RunFailed, files, inspection
 
 NETWORK = dlnmc.DeepLinearNetwork(width=5, depth=2.0, beta=3.0)
 
@@ -223,6 +225,155 @@ def test_a_device_is_refused_and_not_read_for_ever(refused):
     code += "try: f.open('/dev/zero')\nexcept f.InvalidValue as error: print('refused:', error)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert found.stdout.startswith("refused: /dev/zero"), found.stderr[-300:]
+
+
+# --- forged on purpose: checksums agree, and opening them naively takes all memory, never ends or crashes -------------
+
+
+def huge(file):
+    file.createDimension("x", 10**12)
+    file.createVariable("x", "f8", ("x",), zlib=True, chunksizes=(2**20,))
+
+
+def huge_beyond_floating_point(file):
+    names = [f"d{i}" for i in range(30)]
+    for name in names:
+        file.createDimension(name, 2**40)
+    file.createVariable("x", "i1", names, zlib=True, chunksizes=(1,) * 30)
+
+
+def many_texts(file):
+    file.createDimension("x", 10**9)
+    file.createVariable("x", str, ("x",))
+
+
+def huge_attribute(file):
+    file.setncattr("config", "x" * 2**27)
+
+
+def many_groups(file):
+    for i in range(3000):
+        file.createGroup(f"g{i}")
+
+
+def deep_groups(file):
+    for _ in range(1500):
+        file = file.createGroup("g")
+
+
+def many_attributes(file):
+    for i in range(20_000):
+        file.setncattr(f"a{i}", 1)
+
+
+def compound(file):
+    file.createDimension("x", 3)
+    file.createVariable("x", file.createCompoundType(np.dtype([("a", "f8"), ("b", "i4")]), "c"), ("x",))
+
+
+def variable_length(file):
+    file.createDimension("x", 3)
+    file.createVariable("x", file.createVLType(np.float64, "v"), ("x",))
+
+
+def enumeration(file):
+    file.createDimension("x", 3)
+    file.createVariable("x", file.createEnumType(np.uint8, "e", {"a": 1}), ("x",), fill_value=1)
+
+
+MADE = {
+    huge: ("7.45e+03 GiB or more", "GiB of memory"),
+    huge_beyond_floating_point: ("inf GiB", "of memory"),
+    many_texts: ("more than 65536 texts",),
+    huge_attribute: ("an attribute of 134217728",),
+    many_groups: ("more than 256 groups",),
+    deep_groups: ("recursion",),
+    many_attributes: ("more than 16384 dimensions, variables and attributes",),
+    compound: ("/x is of the type c",),
+    variable_length: ("/x is of the type v",),
+    enumeration: ("/x is of the type e",),
+}
+PACKED = {  # that netCDF reads and does not write: HDF5 files, zlib, base 85
+    "a group that contains itself": (
+        "c-rgqaB<`1lHy_j0S*oZ76t(ZWbhvf%$QL5F!=-q{J`JCC5VaV0h1D#$IOUkEIQy~VgM^)69JKoEHGmj)4gF@Col{`@J#VZ2Dx69"
+        "K=mqXVtQg`9?ZL9tPCI-aOgJ<3a{Q>WHAu{Z>LYk"
+    ),
+    "three texts of a gigabyte": (
+        "c-rgqaB<`1lHy_j0S*oZ76t(ZWbhvfqM1<nF!=-q{J`JCC5VaV0h1D#$IOUkEIQy~VgM^)69JKoEHGmjE4*P^Col{`@MdPAEF%LO"
+        "#PLv<GBQX&Xhw(tGgK{t<^U@d1`(%bS+hd<Ow3GR4crV0U_K+<JdiviLrQ8|PGU(a11xYjp!P5`F~NcntOIByR7Jsngb4uTn?Gm"
+    ),
+    "opaque numbers": (
+        "c-rgqaB<`1lHy_j0S*oZ76t(ZWbhvf>^V^RF!=-q{J`JCC5VaV0h1D#$IOIgEIQy~VqgTxvx$I6Mi!Vcj1}ID5Ee{^5hjxy4KuWi"
+        "VZeZ@#HRO*46G2xL!HLRAOWEnAp*=$wFsI6tW*?;S-}{>XJTRkYv6$DXJ%x820lNUtuq(~Gax-Y8o)}$fbj`RghfQ!BdA~x4Il>w"
+        "6K)2R|3CvXp>iB#=*1lm{7~Zz&`eQa7zLwX6pVtA1^`FHIFA"
+    ),
+}
+BOUNDED = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+from dlnmc import files
+try:
+    files.open(sys.argv[1])
+except files.InvalidValue as error:
+    print("refused:", error)
+status = Path("/proc/self/status")  # of getrusage, a process inherits the peak of the one that started it
+print(*(line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line) if status.exists() else "0")
+"""
+
+
+@pytest.fixture
+def refused_within_bounds(tmp_path, sealed):
+    """Function: assert that a process with little memory and time refuses the file in one line, and took neither."""
+
+    def check(path, *pieces):
+        command = [sys.executable, "-c", BOUNDED, sealed(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr[-500:]
+        text, kilobytes = done.stdout.splitlines()
+        assert text.startswith(f"refused: {path}: ")
+        assert all(piece in text for piece in pieces), text
+        assert int(kilobytes) < 400_000
+        assert done.stderr == ""
+
+    return check
+
+
+@pytest.mark.parametrize(("make", "pieces"), MADE.items(), ids=[make.__name__ for make in MADE])
+def test_a_file_that_declares_what_no_result_holds_is_refused(make, pieces, tmp_path, refused_within_bounds):
+    path = tmp_path / "forged.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        make(file)
+    refused_within_bounds(path, *pieces)
+
+
+@pytest.mark.parametrize("packed", PACKED.values(), ids=PACKED)
+def test_a_file_that_exhausts_the_netcdf_library_is_refused(packed, tmp_path, refused_within_bounds):
+    path = tmp_path / "forged.nc"
+    path.write_bytes(zlib.decompress(base64.b85decode(packed)))
+    refused_within_bounds(path)
+
+
+def test_a_chunk_that_unpacks_to_more_than_it_declares_is_refused(tmp_path, rng, refused_within_bounds):
+    """A thousandth of what it becomes, in the place of the bytes of an honest chunk."""
+    path = tmp_path / "forged.nc"
+    noise = rng().integers(0, 16, size=2**23, dtype=np.uint8)
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("x", noise.size)
+        options = {"zlib": True, "complevel": 1, "shuffle": False, "chunksizes": noise.shape}
+        file.createVariable("x", "u1", ("x",), **options)[:] = noise
+    content = path.read_bytes()
+    honest, bomb = zlib.compress(noise.tobytes(), 1), zlib.compress(bytes(2**31), 9)
+    at = content.index(honest[:2], content.index(b"TREE"))
+    assert len(bomb) < len(honest)
+    path.write_bytes(content[:at] + bomb + content[at + len(bomb) :])
+    refused_within_bounds(path)
+
+
+def test_a_library_that_crashes_or_does_not_start_is_one_line(saved, monkeypatch, refused):
+    for code, error, piece in (("os.abort()", InvalidValue, "signal 6"), ("None.x", RunFailed, "cannot be inspected")):
+        monkeypatch.setattr(inspection, "COMMAND", ("-c", f"import os; {code}"))
+        refused(lambda: files.open(saved), str(saved), piece, error=error)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from pydantic import Field
 from dlnmc import dataset
 from dlnmc.chunks import Member
 from dlnmc.config import run_settings
-from dlnmc.descriptions import Description, quoted, unknown_key
+from dlnmc.descriptions import Description, from_json, quoted, unknown_key
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS
 from dlnmc.simulation import sweep_members
@@ -30,6 +30,7 @@ DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds 
 SECTIONS = ("model", "run", "study")
 MOST_MEMBERS = 10_000  # of a sweep
 MOST_BITS = 1023  # of an integer, which then is a finite float
+LARGEST = 2**24  # bytes of a study file, which is read whole
 DEEPEST = 8  # lists and tables within each other
 TOO_DEEP = f"lists and tables within each other, more than {DEEPEST} deep"
 
@@ -167,6 +168,8 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_file():
         raise InvalidValue(f"{source}: neither a study file nor a named study ({', '.join(names())})")
+    if path.stat().st_size > LARGEST:
+        raise InvalidValue(f"{path}: a study file has at most {LARGEST} bytes, not {path.stat().st_size}")
     return path
 
 
@@ -252,10 +255,7 @@ def verdicts(tree: xr.DataTree) -> list[tuple[str, bool]]:
 
 def attribute(tree: xr.DataTree, name: str) -> dict[str, Any]:
     """An attribute of a result that holds an object as JSON; empty where it is none."""
-    try:
-        value = json.loads(tree.attrs.get(name, "{}"))
-    except (TypeError, ValueError) as error:
-        raise InvalidValue(f"the result's attribute {name} is not JSON ({error})") from None
+    value = from_json(tree.attrs.get(name, "{}"), name)
     return value if isinstance(value, dict) else {}
 
 
