@@ -58,8 +58,8 @@ def within_floating_point(
                 return fill(run, *rest, **named)
         except ArithmeticError:
             raise InvalidValue(
-                f"{quoted(run.model)}: scales of time or size that follow from it, or their ratios to times that are "
-                "given, are beyond floating point; take values nearer to 1"
+                f"{quoted(run.model)}, dt = {run.dt!r}: scales of time or size that follow, or their ratios to dt, are "
+                "beyond floating point; take values nearer to 1"
             ) from None
 
     return filled

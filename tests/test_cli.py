@@ -62,7 +62,7 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
     ("--set dt=nan", "dt = nan", "finite"),
     ("--set dt=inf", "dt = inf", "finite"),
     ("--set dt=1e-300", "dt = 1e-300"),
-    ("--set dt=1e308", "dt = 1e+308", "<= 1e+100"),
+    ("--set dt=1e308 --set scheme=hmc", "width=6", "dt = 1e+308", "beyond floating point"),
     ("--set dt=5e-324", "dt = 4.94066e-324", "steps"),
     ("--set dt=small", "dt", "small"),
     (f"--set dt=[{10**400},1]", "run.dt = 0x", "integer of 1329 bits"),

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 from typing_extensions import override
 
 from dlnmc.config import Equilibrium, Run, run_settings
@@ -34,16 +33,16 @@ class _Generator(GenerateJsonSchema):
     """Pydantic's schemas, for TOML: it has infinities, and no null."""
 
     @override
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
     @override
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().default_schema(schema)
         return {key: value for key, value in found.items() if (key, value) != ("default", None)}
 
     @override
-    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+    def float_schema(self, schema: Any) -> JsonSchemaValue:
         found, bounds = super().float_schema(schema), {}
         if not schema.get("allow_inf_nan", True):
             bounds = {"minimum": -sys.float_info.max, "maximum": sys.float_info.max}
