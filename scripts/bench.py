@@ -1,8 +1,8 @@
 """Compare speeds on this machine, as tables and, with --save, as data, page and picture.
 
 Without names all sections but the longest are measured, in about a quarter of an hour on two idle cores; with --all
-those too, in another ten minutes; with --quick, roughly, in two minutes or so. --page writes tables and picture again
-from what was saved, --check says whether they are what it makes.
+those too, in another quarter; with --quick, roughly, in two minutes or so. --page writes tables and picture again from
+what was saved, --check says whether they are what it makes.
 """
 
 import argparse

@@ -5,6 +5,7 @@ What is compared alternates, and a ratio is the median over its pairs, so that t
 
 import math
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import numpy as np
 import answers
 import dlnmc
 import peers
-from dlnmc import DeepLinearNetwork, DysonBrownianMotion, analysis, benchmarks, defaults, executors, laws
+from dlnmc import DeepLinearNetwork, DysonBrownianMotion, analysis, benchmarks, defaults, executors, laws, studies
+from dlnmc.simulation import execute
+from dlnmc.store import ChunkStore
 from peers import numpy_others, processes, reference
 
 SIZES = (8, 32, 128)  # against peers
@@ -43,12 +46,13 @@ class Effort(NamedTuple):
     rounds: int = 5  # where one measurement is longer
     turns: int = 3  # of all peers
     sizes: tuple[int, ...] | None = None  # only these of the section's own
+    paths: int = 1024  # of the default study, at each depth
 
     def of(self, sizes):
         return [size for size in sizes if self.sizes is None or size in self.sizes] or [min(sizes)]
 
 
-QUICK = Effort(seconds=0.2, pairs=3, rounds=2, turns=1, sizes=(8, 32))
+QUICK = Effort(seconds=0.2, pairs=3, rounds=2, turns=1, sizes=(8, 32), paths=64)
 
 
 def ratios(first, second, pairs):
@@ -227,6 +231,51 @@ def startup(effort):
     }
 
 
+class TimedStore(ChunkStore):
+    """A store that counts how often it writes, and what that takes."""
+
+    writes, cpu, seconds = 0, 0.0, 0.0
+
+    def save(self, *arguments):
+        self._timed(super().save, *arguments)
+
+    def save_state(self, *arguments):
+        self._timed(super().save_state, *arguments)
+
+    def _timed(self, write, *arguments):
+        began = time.thread_time(), time.perf_counter()
+        write(*arguments)
+        self.writes += 1
+        self.cpu += time.thread_time() - began[0]
+        self.seconds += time.perf_counter() - began[1]
+
+
+def durability(effort):
+    """The default study with chunks, states and checksums on disk over that without; CPU time of all writing over all.
+
+    `within` is the time within the writers instead, with their waiting for the disk and for a core, over CPU time.
+    """
+    members, count = studies.load("semicircle", [f"paths={effort.paths}"]).members(), executors.thread_count(None)
+    found = [with_store_and_without(members, count) for _ in range(effort.rounds + 2)]
+    medians = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    return {"paths": effort.paths, "threads": count, **medians, "ratios": [round(one["cpu"], 4) for one in found]}
+
+
+def with_store_and_without(members, count):
+    """Ratios of CPU time and of time, shares of writing, and how often something was written."""
+
+    def seconds(store):
+        began = time.process_time(), time.perf_counter()
+        execute(members, threads=count, progress=False, store=store)
+        return time.process_time() - began[0], time.perf_counter() - began[1]
+
+    with tempfile.TemporaryDirectory(dir=".") as folder:  # a disk, where others may be memory
+        store = TimedStore.opened(pathlib.Path(folder), members)
+        kept, plain = seconds(store), seconds(None)
+    ratios = {"cpu": kept[0] / plain[0], "time": kept[1] / plain[1]}
+    return ratios | {"writing": store.cpu / kept[0], "within": store.seconds / kept[0], "writes": store.writes}
+
+
 def wide(effort):
     """The semicircle law at width 1,024, depth 4, by `equilibrium` from starts on both sides of it; all cores.
 
@@ -278,7 +327,8 @@ SECTIONS = {
     "peers_one_core": peers_on_one_core,
     "fast": fast,
     "startup": startup,
+    "durability": durability,
     "wide": wide,
     "answer": answer,
 }
-LONG = ("wide", "answer")  # measured when asked for, or for all
+LONG = ("durability", "wide", "answer")  # measured when asked for, or for all

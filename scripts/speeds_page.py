@@ -1,5 +1,6 @@
 """What `scripts/bench` measured as Markdown and a picture: docs/benchmarks.md, README.md, data/benchmarks/."""
 
+import inspect
 import json
 import math
 import operator
@@ -177,6 +178,9 @@ TABLES = {
     "peers_one_core": peers_table,
     "fast": ratio_table(("model",), ("size", 1.0, 4), ("fast",), ("direct",), ("ratio",)),
     "startup": ratio_table(("warmup",), ("first_step",), ("best",), ("whole",)),
+    "durability": ratio_table(
+        ("paths", 1.0, 4), ("threads",), ("writes",), ("cpu", 1.0, 4), ("time", 1.0, 4), ("writing",), ("within",)
+    ),
     "wide": wide_table,
     "answer": answer_table,
 }
@@ -187,7 +191,7 @@ def section(record, name):
     entry = record[name]
     figures = entry["figures"]
     body = [f"Not measured: {figures['absent']}."] if isinstance(figures.get("absent"), str) else TABLES[name](figures)
-    return [f"### {name.replace('_', ' ').capitalize()}", "", speeds.SECTIONS[name].__doc__, "", *body, ""]
+    return [f"### {name.replace('_', ' ').capitalize()}", "", inspect.getdoc(speeds.SECTIONS[name]), "", *body, ""]
 
 
 # ---------------------------------------------------------------- claims
@@ -234,6 +238,8 @@ def claims(record):
         ("normals", "ratio", "normals over NumPy's", AT_LEAST, 5.0),
         ("startup", "warmup", "seconds to compile all kernels", BELOW, 60.0),
         ("startup", "first_step", "seconds to a first step, warm", BELOW, 1.5),
+        ("durability", "cpu", "CPU time with chunks, states and checksums over that without", BELOW, 1.02),
+        ("durability", "writing", "CPU time of writing them over all", BELOW, 0.02),
     ):
         value = record.get(name, {}).get("figures", {}).get(key)
         if value is not None:

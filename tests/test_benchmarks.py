@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, benchmarks, exact, laws
+from dlnmc import DeepLinearNetwork, DysonBrownianMotion, InvalidValue, benchmarks, exact, laws, studies
+from dlnmc.chunks import plan_chunks
 from dlnmc.config import Simulation
 from dlnmc.defaults import completed
 from dlnmc.engine import SCHEMES, compiled_arguments
@@ -238,6 +239,20 @@ def test_fast_sums_are_compared_with_direct_ones(monkeypatch):
     found = [round(value, 6) for _, value, *_ in speeds_page.claims(record)]
     assert found == [10.0, 8.0, 5.0, 8.0]
     assert len(speeds_page.section(record, "fast")) == 7 + 2 * len(speeds.FAST_SIZES)
+
+
+def test_writing_is_held_against_computing(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    members = studies.load("semicircle", ["width=6", "beta=6.0", "depth=[1.0, 2.0]", "ks=0.5", "paths=64"]).members()
+    monkeypatch.setattr(studies.Study, "members", lambda plan: members)
+    figures = speeds.durability(speeds.Effort(rounds=1))
+    assert figures["writes"] >= len(plan_chunks(members))
+    assert len(figures["ratios"]) == 3
+    assert figures["writing"] > 0.0
+    assert list(tmp_path.iterdir()) == []
+    record = {"durability": {"machine": {}, "figures": figures | {"cpu": 1.021, "writing": 0.019}}}
+    assert [comparison(value, goal) for _, value, comparison, goal in speeds_page.claims(record)] == [False, True]
+    assert "| 1.021 | " in "\n".join(speeds_page.section(record, "durability"))
 
 
 def test_a_section_that_breaks_does_not_stop_the_others(monkeypatch, capsys):
