@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from dlnmc import dataset, files
-from dlnmc.chunks import Arrays, Chunk, Member, plan_chunks, work_of_block
+from dlnmc.chunks import Arrays, Chunk, Member, plan_chunks, work_of_chunk
 from dlnmc.errors import InvalidValue
 from dlnmc.executors import Executor, thread_count
 from dlnmc.locks import Share, held, holders
@@ -152,8 +152,7 @@ def status(output: str | Path) -> Status | None:
         return None
     _, members, store, _ = _unfinished(path)
     chunks = plan_chunks(members)
-    work = [work_of_block(member.run) for member in members]
-    costs = {chunk: work[chunk.member] * chunk.blocks for chunk in chunks}
+    costs = {chunk: work_of_chunk(members[chunk.member], chunk) for chunk in chunks}
     total = sum(costs.values())
     progress = {chunk: store.progress(chunk) for chunk in chunks}
     done = [chunk for chunk in chunks if progress[chunk] == 1.0]
