@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
     from dlnmc.plotting import plot as plot
+    from dlnmc.runs import extend as extend
     from dlnmc.runs import study as study
     from dlnmc.simulation import equilibrium as equilibrium
     from dlnmc.simulation import simulate as simulate
@@ -59,6 +60,7 @@ _HOME = {
     "equilibrium": "simulation",
     "sweep": "simulation",
     "study": "runs",
+    "extend": "runs",
     "observe": "matrix_observables",
     "rank_jumps": "matrix_observables",
     "open": "files",

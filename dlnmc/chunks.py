@@ -3,6 +3,7 @@
 A chunk's result depends on the description alone, not on the other chunks, on threads or on timing.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -37,18 +38,50 @@ MOST_STEPS = 2**47  # half of what the noise's counter can tell apart; a continu
 CALL_SECONDS = 0.15  # of one kernel call: progress and Ctrl-C wait for it
 STATE_SECONDS = 0.8  # between two states of a chunk that are kept
 STATE_SHARE = 0.01  # of the time, at most, goes into keeping them
+BEGUN = -1  # the first step of a schedule whose paths are on their way
+
+
+class Continued(NamedTuple):
+    """Where the paths of a shorter run ended, from which those of a longer one go on.
+
+    They were observed so often, and not moved on from the last of these steps. `arrays` are those of `carried_shapes`,
+    by path.
+    """
+
+    observations: int
+    arrays: Arrays
+
+    @property
+    def paths(self) -> int:
+        """How many there are."""
+        return len(self.arrays["x"])
+
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        found = hashlib.sha256(str(self.observations).encode())
+        for name, array in sorted(self.arrays.items()):
+            found.update(f"{name}{array.shape}".encode() + array.astype("<f8").tobytes())
+        return found.hexdigest()
 
 
 class Member(NamedTuple):
-    """One complete run of a sweep, its start values if they were given, and the functions it averages."""
+    """One complete run of a sweep, its start values if they were given, and the functions it averages.
+
+    Where it continues a shorter run, that one's paths go on from where they ended, and the others begin.
+    """
 
     run: Run
     given: Floats | None = None
     observables: tuple[Observable, ...] = ()
+    continued: Continued | None = None
 
 
 class Chunk(NamedTuple):
-    """Blocks [first_block, first_block + blocks) of a member."""
+    """Blocks [first_block, first_block + blocks) of a member.
+
+    Of a member that continues another run, the blocks of paths that go on come first, then those of paths that begin:
+    one that holds both kinds is counted, and computed, twice.
+    """
 
     member: int
     first_block: int
@@ -64,9 +97,19 @@ class Costs(NamedTuple):
     averages: int  # those among them that are no states
     written: int  # bytes of each path in the result, at most
     batch: int  # bytes of the counts of each batch of paths
-    state: int  # bytes of a block's state, and what is carried beside it
+    end: int  # bytes of where a path ends, its state and what is carried beside it; studies keep it
     values: int  # of a block in its largest array: they bound how many blocks a chunk has
     events: int  # steps that are observed
+
+
+class Place(NamedTuple):
+    """What a chunk is in the run: its first block as kernels count, its paths, its first step, and what it observes."""
+
+    first_block: int
+    paths: range
+    first_step: int
+    schedule: driver.Schedule
+    slots: int  # of the whole run
 
 
 def schedule(run: Run) -> driver.Schedule:
@@ -92,7 +135,8 @@ def schedule(run: Run) -> driver.Schedule:
         steps = run.first_step + _steps(run.burn_in + parts * (run.duration / run.observations), run.dt)
         each = run.observations // run.draws
         kept = np.where(parts % each == 0, parts // each - 1, -1)
-        slots, halves = np.zeros_like(steps), (2 * parts > run.observations).astype(np.int64)
+        early = run.observations // 2 if run.early is None else run.early
+        slots, halves = np.zeros_like(steps), (parts > early).astype(np.int64)
     if not run.keep_samples:
         kept = np.full_like(kept, -1)
     if run.bins is None:
@@ -124,7 +168,7 @@ def costs_of(run: Run) -> Costs:
     averages = 3 * (SUMS + len(run.observables)) + TALLY
     by_path = draws * by_draw + averages
     along = draws * (2 + (size**2 if row.whole else 0)) if scheme.needs_no_noise else 0  # energies, products of factors
-    counted = _slots(plan) * ((run.bins or 0) + 2)
+    counted = _number(plan.slots) * ((run.bins or 0) + 2)
     return Costs(
         steps,
         WIDTH * per_step * scheme.evaluations * steps,
@@ -132,24 +176,76 @@ def costs_of(run: Run) -> Costs:
         8 * averages,
         8 * (by_path + along),
         8 * counted,
-        8 * WIDTH * (rows + row.memory(run.model) + scheme.memory(size)),
+        8 * (rows + row.memory(run.model) + scheme.memory(size)),
         max(max(draws, 1) * by_draw * WIDTH, counted),
         len(plan.steps),
     )
 
 
-def _slots(plan: driver.Schedule) -> int:
-    return int(plan.slots.max()) + 1
+def place_of(member: Member, chunk: Chunk) -> Place:
+    """What a chunk is in the run."""
+    plan, run, done = schedule(member.run), member.run, member.continued
+    before = 0 if done is None else done.paths  # paths that go on
+    slots, beginning = _number(plan.slots), chunk.first_block - _blocks(before)
+    if done is not None and beginning < 0:
+        paths = range(chunk.first_block * WIDTH, min((chunk.first_block + chunk.blocks) * WIDTH, before))
+        rest = _rest(plan, done.observations)
+        return Place(
+            chunk.first_block, paths, max(rest.first_step, int(plan.steps[done.observations - 1])), rest, slots
+        )
+    first = before // WIDTH + beginning
+    paths = range(max(first * WIDTH, before), min((first + chunk.blocks) * WIDTH, run.paths))
+    return Place(first, paths, plan.first_step, plan, slots)
+
+
+def _rest(plan: driver.Schedule, observations: int) -> driver.Schedule:
+    """A schedule after so many observations, its draws counted from there."""
+    draws, last_step = plan.draws[observations:], plan.steps[observations - 1]
+    return driver.Schedule(
+        BEGUN if plan.first_step <= last_step else plan.first_step,
+        plan.last_step,
+        plan.steps[observations:],
+        np.where(draws >= 0, draws - _number(plan.draws[:observations]), -1),
+        plan.slots[observations:],
+        plan.halves[observations:],
+    )
+
+
+def carried_shapes(run: Run) -> dict[str, tuple[int, ...]]:
+    """What is carried from step to step of each path, all float64: the state, and what is summed over observations."""
+    row, own = state_row(run), len(run.observables)
+    memory = row.memory(run.model) + SCHEMES[str(run.scheme)].memory(run.model.size)
+    return {
+        "x": (row.rows(run.model),),
+        "memory": (memory,),
+        "tally": (TALLY,),
+        "sums": (2, SUMS),
+        "squares": (SUMS,),
+        "own_sums": (own, 2),
+        "own_squares": (own,),
+    }
+
+
+def _number(indices: NDArray[np.int64]) -> int:
+    """How many draws or slots there are, by their indices in a schedule."""
+    return int(indices.max(initial=-1)) + 1
 
 
 def blocks_of(run: Run) -> int:
     """The number of blocks of eight paths; the last may be partly empty."""
-    return -(-run.paths // WIDTH)
+    return _blocks(run.paths)
+
+
+def _blocks(paths: int) -> int:
+    return -(-paths // WIDTH)
 
 
 def blocks_per_batch(run: Run) -> int:
-    """Histogram counts are kept for each batch of this many blocks: a partition that depends on `paths` only."""
-    return -(-blocks_of(run) // BATCHES)
+    """Histogram counts are kept for each batch of this many blocks: a partition that depends on `paths` only.
+
+    It is a power of two, so that the batches of a run are parts of those of a run of more paths.
+    """
+    return 1 << (-(-blocks_of(run) // BATCHES) - 1).bit_length()
 
 
 def histogram_range(member: Member) -> tuple[float, float]:
@@ -182,21 +278,46 @@ def blocks_per_chunk(costs: Sequence[Costs], blocks: Sequence[int]) -> list[floa
     return [max(1.0, min(target / cost.work, SAMPLES_PER_CHUNK / cost.values)) for cost in costs]
 
 
+def work_of_chunk(member: Member, chunk: Chunk) -> float:
+    """The cost of a chunk, in pair interactions."""
+    work = work_of_block(member.run) * chunk.blocks
+    if member.continued is None:
+        return work
+    plan, place = schedule(member.run), place_of(member, chunk)
+    return work * max(plan.last_step + 1 - place.first_step, 1) / max(plan.last_step + 1 - plan.first_step, 1)
+
+
 def plan_chunks(members: Sequence[Member]) -> list[Chunk]:
     """Cut every member into chunks of about equal cost; a function of the descriptions only."""
-    counts = [blocks_of(member.run) for member in members]
-    each = map(int, blocks_per_chunk([costs_of(member.run) for member in members], counts))
-    return [
-        Chunk(index, first, min(blocks, count - first))
-        for index, (blocks, count) in enumerate(zip(each, counts, strict=True))
-        for first in range(0, count, blocks)
-    ]
+    return list(costs_by_chunk(members))
 
 
 def costs_by_chunk(members: Sequence[Member]) -> dict[Chunk, float]:
     """All chunks in order, with their cost in pair interactions."""
-    work = [work_of_block(member.run) for member in members]
-    return {chunk: work[chunk.member] * chunk.blocks for chunk in plan_chunks(members)}
+    sections = [section for index, member in enumerate(members) for section in _sections(index, member)]
+    costs = [_costs_of_section(members[section.member], section) for section in sections]
+    each = map(int, blocks_per_chunk(costs, [section.blocks for section in sections]))
+    return {
+        Chunk(index, first, min(blocks, begin + count - first)): cost.work * min(blocks, begin + count - first)
+        for (index, begin, count), cost, blocks in zip(sections, costs, each, strict=True)
+        for first in range(begin, begin + count, blocks)
+    }
+
+
+def _costs_of_section(member: Member, section: Chunk) -> Costs:
+    """What the blocks of a section take: all the same, and less work where their paths go on."""
+    return costs_of(member.run)._replace(work=work_of_chunk(member, section._replace(blocks=1)))
+
+
+def _sections(index: int, member: Member) -> list[Chunk]:
+    """The blocks of paths that go on, if there are any, and those of paths that begin."""
+    if member.continued is None:
+        return [Chunk(index, 0, blocks_of(member.run))]
+    done = member.continued.paths
+    going_on = Chunk(index, 0, _blocks(done))
+    if member.run.paths == done:
+        return [going_on]
+    return [going_on, Chunk(index, going_on.blocks, blocks_of(member.run) - done // WIDTH)]
 
 
 def prepared_call(
@@ -209,40 +330,41 @@ def prepared_call(
     """
     run, blocks = member.run, chunk.blocks
     assert run.dt is not None
-    assert run.scheme is not None
     model, scheme = compiled_arguments(run)
-    plan = schedule(run)
+    place = place_of(member, chunk)
+    first, plan = place.first_block, place.schedule
     size, bins, own = run.model.size, run.bins or 0, len(member.observables)
     low, high = (edge * scale(run.model) for edge in histogram_range(member)) if bins else (0.0, 1.0)
-    row = state_row(run)
-    x = start_rows(run, member.given, chunk.first_block, blocks)
-    assert x.shape == (blocks * WIDTH, row.rows(run.model))  # kernels do not look
-    path = np.arange(chunk.first_block * WIDTH, (chunk.first_block + blocks) * WIDTH).reshape(-1, WIDTH)
-    rows = aligned_rows(blocks * x.shape[1]).reshape(blocks, -1, WIDTH)
-    rows[...] = x.reshape(blocks, WIDTH, -1).transpose(0, 2, 1)
-    state = driver.State(
-        rows,
-        np.zeros((blocks, row.memory(run.model) + SCHEMES[run.scheme].memory(size), WIDTH)),
-        np.zeros((blocks, TALLY, WIDTH)),
-    )
-    state.tally[:, STATUS] = np.where(path < run.paths, ALIVE, ABSENT)
-    arrays: Arrays = {
-        "sums": np.zeros((blocks, 2, SUMS, WIDTH)),
-        "squares": np.zeros((blocks, SUMS, WIDTH)),
-        "counts": np.zeros((blocks, _slots(plan), bins + 2), np.int64),
-        "samples": np.full((blocks, int(plan.draws.max()) + 1, size, WIDTH), np.nan),
-        "states": np.full((blocks, int(plan.draws.max()) + 1 if row.whole else 0, row.rows(run.model), WIDTH), np.nan),
-        "own_sums": np.zeros((blocks, own, 2, WIDTH)),
-        "own_squares": np.zeros((blocks, own, WIDTH)),
+    whole, shapes = state_row(run).whole, carried_shapes(run)
+    path = np.arange(first * WIDTH, (first + blocks) * WIDTH).reshape(-1, WIDTH)
+    present = (path >= place.paths.start) & (path < place.paths.stop)
+    arrays: Arrays = {name: np.zeros((blocks, *shape, WIDTH)) for name, shape in shapes.items()}
+    arrays["x"] = aligned_rows(blocks * shapes["x"][0]).reshape(blocks, -1, WIDTH)
+    if member.continued is not None and place.paths.stop <= member.continued.paths:
+        begun = member.continued.arrays
+        paths = np.minimum(path.ravel(), place.paths.stop - 1)  # where there is none, the last goes on once more
+    else:
+        begun, paths = {"x": start_rows(run, member.given, first, blocks)}, np.arange(blocks * WIDTH)
+        arrays["tally"][:, STATUS] = ALIVE
+    for name, values in begun.items():
+        assert values.shape[1:] == shapes[name]  # kernels do not look
+        arrays[name][...] = np.moveaxis(values[paths].reshape(blocks, WIDTH, *shapes[name]), 1, -1)
+    state = driver.State(arrays.pop("x"), arrays.pop("memory"), arrays.pop("tally"))
+    state.tally[:, STATUS][~present] = ABSENT
+    kept = _number(plan.draws)
+    arrays |= {
+        "counts": np.zeros((blocks, place.slots, bins + 2), np.int64),
+        "samples": np.full((blocks, kept, size, WIDTH), np.nan),
+        "states": np.full((blocks, kept if whole else 0, shapes["x"][0], WIDTH), np.nan),
     }
     before = plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]  # a start from 0
     arrays["samples"][:, before] = 0.0
-    if row.whole:
+    if whole:
         arrays["states"][:, before] = 0.0
     noise = Noise(noise_key(run.seed), stream, run.refinement)
     dt, bins_per_unit = run.dt * kernel_time(run.model), bins / (high - low)
     for slot in plan.slots[(plan.steps < plan.first_step) & (plan.slots >= 0)]:  # all at 0
-        arrays["counts"][:, slot, 1 + int(-low * bins_per_unit)] = size * np.sum(path < run.paths, axis=1)
+        arrays["counts"][:, slot, 1 + int(-low * bins_per_unit)] = size * np.sum(present, axis=1)
 
     def call(from_step: int, to_step: int) -> None:
         events = slice(*np.searchsorted(plan.steps, (from_step, to_step)))
@@ -250,7 +372,6 @@ def prepared_call(
         results = driver.Results(
             arrays["sums"], arrays["squares"], arrays["counts"], arrays["samples"], recent, arrays["states"]
         )
-        first = chunk.first_block
         driver.run(model, scheme, noise, dt, first, from_step, to_step, plan, low, bins_per_unit, state, results)
         for k, observable in enumerate(member.observables):
             sums, squares = arrays["own_sums"][:, k], arrays["own_squares"][:, k]
@@ -266,6 +387,7 @@ def run_chunk(
     advanced: Callable[[float], None],
     begun: Arrays | None = None,
     keep: Callable[[Arrays, float], object] | None = None,
+    ends: bool = False,
 ) -> Arrays | None:
     """Compute a chunk; None if `stopped()` said so in between.
 
@@ -275,15 +397,16 @@ def run_chunk(
 
     The result holds, by path:
     `samples` (path, draw, component), `states` (path, draw, row) of whole matrices, `sums` (path, 2, SUMS), `squares`
-    (path, SUMS), `tally` (path, TALLY), those of k observables `own_sums` (path, k, 2), `own_squares` (path, k); and
-    `counts` (batch, slot, bins + 2) of the batches that the chunk touches.
+    (path, SUMS), `tally` (path, TALLY), those of k observables `own_sums` (path, k, 2), `own_squares` (path, k); with
+    `ends` the state at the end, `x` (path, row) and `memory` (path, row); and `counts` (batch, slot, bins + 2) of the
+    batches that the chunk touches. Of paths that go on there are the draws and counts that are new.
     """
-    run, plan = member.run, schedule(member.run)
+    place = place_of(member, chunk)
     call, state, arrays = prepared_call(member, chunk)
-    first, end = plan.first_step, plan.last_step + 1
+    first, end = place.first_step, place.schedule.last_step + 1
     carried = arrays | {"x": state.x, "memory": state.memory, "tally": state.tally}
     n = first if begun is None else _restored(carried, begun)
-    work_per_step = work_of_block(run) * chunk.blocks / max(end - first, 1)
+    work_per_step = work_of_chunk(member, chunk) / max(end - first, 1)
     steps = max(1, int(SMALLEST_WORK / work_per_step))
     if n > first:
         advanced(work_per_step * (n - first))
@@ -312,8 +435,9 @@ def run_chunk(
         if keep is not None and n < end and time.perf_counter() - kept_at >= interval:
             keep_state()
     present = state.tally[:, STATUS].ravel() != ABSENT
-    counts = _by_batch(arrays.pop("counts"), chunk.first_block, blocks_per_batch(run))
-    by_path = {name: np.moveaxis(array, -1, 1) for name, array in (arrays | {"tally": state.tally}).items()}
+    counts = _by_batch(arrays.pop("counts"), place.first_block, blocks_per_batch(member.run))
+    arrays |= {"tally": state.tally} | ({"x": state.x, "memory": state.memory} if ends else {})
+    by_path = {name: np.moveaxis(array, -1, 1) for name, array in arrays.items()}
     result: Arrays = {name: a.reshape(len(present), *a.shape[2:])[present] for name, a in by_path.items()}
     return result | {"counts": counts}
 
@@ -334,22 +458,35 @@ def _by_batch(counts: NDArray[np.int64], first_block: int, each: int) -> NDArray
 
 
 class Collected:
-    """The arrays of a whole member, made from those of its chunks as they come, in any order: none is kept twice."""
+    """The arrays of a whole member, made from those of its chunks as they come, in any order: none is kept twice.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    What a member that continues another run does not compute again is 0 among its counts, NaN among its samples.
+    """
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._kept = _number(schedule(member.run).draws)
         self.arrays: Arrays = {}
 
     def add(self, chunk: Chunk, result: Arrays) -> None:
         """Take in the result of a chunk."""
-        run, each = self._run, blocks_per_batch(self._run)
-        rows = {"counts": -(-blocks_of(run) // each)}  # the others have one for each path
+        run, place = self._member.run, place_of(self._member, chunk)
         for name, part in result.items():
-            if name not in self.arrays:
-                self.arrays[name] = np.zeros((rows.get(name, run.paths), *part.shape[1:]), part.dtype)
-            first = chunk.first_block // each if name in rows else chunk.first_block * WIDTH
-            place = self.arrays[name][first : first + len(part)]
-            if name in rows:
-                place += part
+            if name == "counts":
+                each = blocks_per_batch(run)
+                whole = self._array(name, part, (-(-blocks_of(run) // each), *part.shape[1:]))
+                first = place.first_block // each
+                whole[first : first + len(part)] += part
+            elif name == "samples" or (name == "states" and state_row(run).whole):
+                whole = self._array(name, part, (run.paths, self._kept, *part.shape[2:]))
+                whole[place.paths.start : place.paths.stop, self._kept - part.shape[1] :] = part
             else:
-                place[...] = part
+                whole = self._array(name, part, (run.paths, *part.shape[1:]))
+                whole[place.paths.start : place.paths.stop] = part
+
+    def _array(self, name: str, part: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        if name not in self.arrays:
+            self.arrays[name] = np.zeros(shape, part.dtype)
+            if self._member.continued is not None and name in ("samples", "states"):
+                self.arrays[name][...] = np.nan
+        return self.arrays[name]

@@ -92,6 +92,36 @@ def merge(output: Path) -> None:
 
 
 @dlnmc.command()
+@result_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The netCDF file; default RESULT, in its place.")
+@click.option("--paths", type=int, help="Number of paths (of each member of a sweep).")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="draws, duration, observations or times.")
+@click.option("--threads", type=int, help="Number of threads or processes; default: one for each processor.")
+@click.option(
+    "--executor", metavar="threads|processes|ADDRESS", help="Where to compute; ADDRESS is that of a dask scheduler."
+)
+@click.option("--fresh", is_flag=True, help="Start over, where part of another extension is there already.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def extend(
+    result: Path,
+    output: Path | None,
+    paths: int | None,
+    changes: tuple[str, ...],
+    threads: int | None,
+    executor: str | None,
+    fresh: bool,
+    quiet: bool,
+) -> None:
+    """Continue a finished study with more paths, more draws or more times; the same line again continues that."""
+    from dlnmc import extension, runs
+
+    settings = extension.settings_of(changes) | ({} if paths is None else {"paths": paths})
+    how: dict[str, Any] = {"threads": threads, "executor": executor, "progress": not quiet, "fresh": fresh}
+    runs.extend(result, output, **how, **settings)
+    click.echo(f"{result if output is None else output}: complete")
+
+
+@dlnmc.command()
 @click.argument("output", type=click.Path(path_type=Path))
 def status(output: Path) -> None:
     """How far the run is that writes to a file, who runs it, at what rate, and when it will end."""

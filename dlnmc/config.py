@@ -96,6 +96,9 @@ class Equilibrium(Run):
     accuracy
         The relative standard error that the mean of the trace should have, and bound on its bias: where given, it
         chooses what of `dt` and `duration` is left open.
+    early
+        How many observations are early ones, of which late ones are told apart; None: half of them. A run that was
+        extended counts all of its first part.
     """
 
     kind: Literal["equilibrium"] = "equilibrium"
@@ -104,6 +107,7 @@ class Equilibrium(Run):
     draws: int = Field(default=1, ge=1, le=2**20)
     observations: int | None = Field(default=None, ge=1, le=2**24)
     accuracy: float | None = Field(default=None, ge=1e-12, lt=1)
+    early: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _whole_number_of_observations_per_draw(self) -> Self:
@@ -136,5 +140,5 @@ class Simulation(Run):
 
 def run_settings(cls: type[Run]) -> list[str]:
     """The names of the fields that a user sets in `[run]`."""
-    hidden = {"kind", "model", "start_digest", "first_step", "refinement"}
+    hidden = {"kind", "model", "start_digest", "first_step", "refinement", "early"}
     return [name for name in cls.model_fields if name not in hidden]

@@ -256,10 +256,10 @@ def free_energy_of(model: Model, energy: Floats, values: Floats) -> Floats:
 
 
 def _energies_along(model: Model, kept: xr.Dataset) -> dict[str, Any]:
-    """Energy and free energy of kept states (path, time), at every time; NaN for paths that failed."""
+    """Energy and free energy of kept states (path, time); NaN where there is none."""
     values = kept["eigenvalues" if _is_dyson(model) else "singular_values"].to_numpy()
     W = kept["matrix"].to_numpy() if "matrix" in kept else None
-    alive = np.isfinite(values).all(axis=(1, 2))
+    alive = np.isfinite(values).all(axis=2)
     energy, free = np.full((2, *values.shape[:2]), np.nan)
     energy[alive] = energy_of(model, values[alive], None if W is None else W[alive])
     free[alive] = free_energy_of(model, energy[alive], values[alive])

@@ -110,7 +110,12 @@ def estimate(members: Sequence[Member], threads: int | None = None, done: float 
 
 def _asked(members: Sequence[Member]) -> tuple[list[Costs], list[int]]:
     """The costs and the paths of all members."""
-    return [costs_of(member.run) for member in members], [member.run.paths for member in members]
+    return [_with_ends(costs_of(member.run)) for member in members], [member.run.paths for member in members]
+
+
+def _with_ends(cost: Costs) -> Costs:
+    """The costs with where paths end, which studies keep."""
+    return cost._replace(path=cost.path + cost.end, written=cost.written + cost.end)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -131,13 +136,13 @@ def _rates(members: Sequence[Member], costs: Sequence[Costs], each: Sequence[int
 
 def _rate(member: Member, blocks: int, seconds: float) -> float:
     """Pair interactions that a thread does in a second, from pieces of the run that are spread over its time."""
-    run, given, observables = _light(member, seconds)
-    run = run.changed(keep_samples=False)
+    member = _light(member, seconds)
+    run = member.run.changed(keep_samples=False)
     cost, first = costs_of(run), schedule(run).first_step
     by_step = cost.work / cost.steps
     at_once = LONGEST * seconds * WORK_PER_CHUNK / PIECES
     blocks = max(1, min(blocks, blocks_of(run), MOST_BLOCKS, int(at_once / by_step)))
-    call, _, _ = prepared_call(Member(run, given, observables), Chunk(0, 0, blocks))
+    call, _, _ = prepared_call(member._replace(run=run, continued=None), Chunk(0, 0, blocks))
     call(first, first)  # compiles
     call(first, first + 1)  # and what is compiled when it is first used
     steps, spent = 0, 0.0
@@ -155,7 +160,7 @@ def _rate(member: Member, blocks: int, seconds: float) -> float:
 
 def _light(member: Member, seconds: float) -> Member:
     """The member, or one of fewer leaps, or fewer components, of which a step does not take too long to be measured."""
-    run, given, observables = member
+    run, given = member.run, member.given
     while _step_of_block(run) > LONGEST * seconds * WORK_PER_CHUNK:
         if run.leaps is not None and run.leaps > 1:
             run = run.changed(leaps=run.leaps // 2)
@@ -168,7 +173,7 @@ def _light(member: Member, seconds: float) -> Member:
                 given, run = None, run.changed(start="random" if name == "size" else "gaussian")
         else:
             break
-    return Member(run, given, observables)
+    return member._replace(run=run, given=given)
 
 
 def _step_of_block(run: Run) -> float:
@@ -199,7 +204,7 @@ def _memory(costs: Sequence[Costs], paths: Sequence[int], threads: int) -> float
     copies = 2 * len(costs) if len(costs) > 1 else 1
     tree = copies * max(cost.written * own + BATCHES * cost.batch for cost, own in zip(costs, paths, strict=True))
     kept = at_once(threads + 1, [WIDTH * cost.path + cost.batch for cost in costs])
-    states = at_once(threads, [cost.state for cost in costs])
+    states = at_once(threads, [WIDTH * cost.end for cost in costs])
     schedules = 8.0 * threads * max(cost.events for cost in costs)
     return BUFFERS + results + tree + averaging + 3.0 * kept + STARTING * states + SCHEDULES * schedules
 
@@ -258,7 +263,8 @@ def _refuse(members: Sequence[Member], needed: Needed, there: float, what: str, 
 
     kept = any(member.run.keep_samples for member in members)
     fitting = most(costs)
-    unkept = most([costs_of(member.run.changed(keep_samples=False)) for member in members]) if kept else 0
+    without = [member.run.changed(keep_samples=False) for member in members]
+    unkept = most([_with_ends(costs_of(run)) for run in without]) if kept else 0
     settings = [f"paths = {fitting} would fit"] if fitting else []
     if unkept == asked:
         settings.append("keep_samples = false" if fitting else "keep_samples = false would fit")

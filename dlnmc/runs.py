@@ -1,7 +1,8 @@
-"""Runs of studies: started, continued, cut into shares, merged, looked at. What is on disk is in `OUT.parts`."""
+"""Runs of studies: started, continued, cut into shares, merged, extended, looked at. Parts are in `OUT.parts`."""
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from dlnmc import dataset, files
+from dlnmc import dataset, extension, files
 from dlnmc.chunks import Arrays, Chunk, Member, costs_by_chunk, plan_chunks
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
@@ -117,8 +118,8 @@ def _announce(members: Sequence[Member], threads: int | None, executor: Executor
     """Say on stderr what is left to be computed, on this machine."""
     if name_of(executor) == "dask":
         return  # whose workers are not this machine
-    costs = costs_by_chunk(members)
-    done = sum(cost * store.progress(chunk) for chunk, cost in costs.items())
+    left = sum(cost * (1.0 - store.progress(chunk)) for chunk, cost in costs_by_chunk(members).items())
+    done = sum(costs_by_chunk(extension.at_once(members)).values()) - left
     print(estimate(members, threads, done).as_text(), file=sys.stderr)
 
 
@@ -135,6 +136,8 @@ def merge(output: str | Path) -> xr.DataTree:
         raise InvalidValue(f"{path}: it is complete already")
     with held(parts_of(path)):
         plan, members, store, found = _unfinished(path)
+        if "extends" in found.config:
+            raise InvalidValue(f"{store.directory}: an extension, which has no shares: dlnmc extend continues it")
         results, missing = collected(members, store)
         if missing:
             raise InvalidValue(
@@ -145,6 +148,87 @@ def merge(output: str | Path) -> xr.DataTree:
         tree = _tree(members, results, circumstances, plan, found.identity)
         _finish(tree, path)
     return tree
+
+
+def extend(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    executor: Executor = None,
+    progress: bool = True,
+    fresh: bool = False,
+    **settings: Any,
+) -> xr.DataTree:
+    """Continue the finished result of a study with more paths, more draws or more times, and write what that gives.
+
+    It is what one longer run would have given: samples, counts and counters to the bit, time averages to rounding.
+
+    Parameters
+    ----------
+    source
+        The file that `study` wrote, or `extend`.
+    output
+        The netCDF file; default `source`, which is replaced when all is there. Finished chunks are kept beside it, in
+        `OUT.parts`, until then; the same call continues after an interruption.
+    threads, executor
+        How many of what, as in `dlnmc.simulate`.
+    fresh
+        Whether to start over where part of another extension is, or in `output` another result.
+    settings
+        `paths`; of an equilibrium `draws`, `duration` and `observations`, of which one chooses the others; of paths in
+        time `times`, which begin with those that there are.
+
+    Returns
+    -------
+    xarray.DataTree
+        The result, as `open(output)` would return it.
+    """
+    source = Path(source)
+    path = _file(source if output is None else Path(output))
+    thread_count(threads)
+    if not source.is_file():
+        raise InvalidValue(f"{source}: there is no such file")
+    parts = parts_of(path)
+    with held(parts):
+        finished = files.open(source)
+        plan, members = extension.planned(finished, settings)
+        whole = extension.at_once(members)
+        in_place = path.exists() and path.samefile(source)
+        if path.exists() and (in_place or not fresh):
+            there = finished if in_place else files.open(path)
+            _remove_parts_of(there, parts)
+            differing = differences(attribute(there, "identity"), identity(whole))
+            if not differing:
+                return there
+            if not in_place:
+                raise InvalidValue(
+                    f"{path}: holds another result: {'; '.join(differing)}; choose another output, or start over "
+                    "(--fresh)"
+                )
+        of = {"extends": os.path.relpath(source, path.parent), "settings": _plain(settings)}
+        _refuse_what_does_not_fit(members, path, threads)
+        store = ChunkStore.opened(parts, members, fresh, of)
+        if progress:
+            _announce(members, threads, executor, store)
+        results, circumstances = execute(members, threads=threads, executor=executor, progress=progress, store=store)
+        tree = _tree(whole, results, circumstances, plan, identity(whole))
+        extension.fill(tree, finished, members)
+        _finish(tree, path)
+    return tree
+
+
+def _remove_parts_of(complete: xr.DataTree, parts: Path) -> None:
+    """Remove the parts of a result that is complete, which was written just before its run ended."""
+    with contextlib.suppress(OSError):
+        found = Manifest.read(parts)
+        if found is not None and found.identity.get("runs") == attribute(complete, "identity").get("runs"):
+            remove_parts(parts)
+
+
+def _plain(settings: Mapping[str, Any]) -> Any:
+    """Settings as JSON has them."""
+    return json.loads(json.dumps(settings, default=lambda value: value.tolist() if hasattr(value, "tolist") else value))
 
 
 class Status(NamedTuple):
@@ -181,9 +265,9 @@ RATE_SECONDS = 3600.0  # over which the rate is taken, at most
 
 
 def status(output: str | Path) -> Status | None:
-    """How far a run is that writes to this file; None where it is complete. Files are looked at, not read."""
+    """How far a run is that writes to this file; None where it is complete. Chunks are looked at, not read."""
     path = Path(output)
-    if path.exists():
+    if path.exists() and _source_of_extension(path) is None:
         return None
     _, members, store, _ = _unfinished(path)
     costs = costs_by_chunk(members)
@@ -216,8 +300,11 @@ def _unfinished(path: Path) -> tuple[Study, list[Member], ChunkStore, Manifest]:
         raise InvalidValue(f"{path}: neither a result nor a run that was begun: there is no {parts}") from None
     if found is None or not found.config:
         raise InvalidValue(f"{parts}: its manifest is damaged; the command line that started the run mends it")
-    plan = load(found.config)
-    members = plan.members()
+    if "extends" in found.config:
+        plan, members = extension.planned(files.open(path.parent / found.config["extends"]), found.config["settings"])
+    else:
+        plan = load(found.config)
+        members = plan.members()
     wanted = identity(members)
     if differing := differences(found.identity.get("runs"), wanted["runs"]):
         raise InvalidValue(
@@ -227,9 +314,21 @@ def _unfinished(path: Path) -> tuple[Study, list[Member], ChunkStore, Manifest]:
     return plan, members, ChunkStore(parts, found.identity), found
 
 
+def _source_of_extension(path: Path) -> str | None:
+    """The result that an unfinished extension extends, which writes to this file, as seen from there."""
+    with contextlib.suppress(OSError):
+        found = Manifest.read(parts_of(path))
+        return None if found is None else found.config.get("extends")
+    return None
+
+
 def output_of(plan: Study, output: str | Path | None) -> Path:
     """Where the result of a study goes."""
-    path = Path(output) if output is not None else Path("results") / f"{plan.name}.nc"
+    return _file(Path(output) if output is not None else Path("results") / f"{plan.name}.nc")
+
+
+def _file(path: Path) -> Path:
+    """The path, if a file may be there."""
     if path.is_dir() or path.suffix == ".parts":
         raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
     return path
@@ -267,6 +366,8 @@ def _tree(
 ) -> xr.DataTree:
     """The result of a study, which says by what its chunks were made, also where they come from other machines."""
     tree = dataset.sweep_tree(members, results, circumstances)
+    for name, group in extension.ends(results).items():
+        tree[name] = xr.DataTree(dataset=group)
     names = {"kernels": "kernel_hash", "numba": "numba_version", "numpy": "numpy_version", "cpu": "cpu", "simd": "simd"}
     facts: dict[str, Any] = {attr: made_by[key] for key, attr in names.items()}
     tree.attrs |= facts | plan.attributes() | {"identity": json.dumps(made_by)}
@@ -275,15 +376,23 @@ def _tree(
 
 def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
-    found, wanted = files.open(path), identity(members)
-    differing = differences(attribute(found, "identity"), wanted)
-    if differing:
+    found = files.open(path)
+    stored, wanted = attribute(found, "identity"), identity(members)
+    if differing := differences(_without_early(stored), _without_early(wanted)):
         raise InvalidValue(
             f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
             "(--fresh)"
         )
-    _cleared(parts_of(path), wanted)
+    _cleared(parts_of(path), stored)
     if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
         found.attrs |= plan.attributes()
         files.save(found, path)
     return found
+
+
+def _without_early(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without what tells a result that was extended from one that was computed at once."""
+    runs = found.get("runs")
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        return dict(found)
+    return {**found, "runs": [{name: value for name, value in run.items() if name != "early"} for run in runs]}

@@ -16,6 +16,7 @@ from dlnmc.chunks import (
     Collected,
     Member,
     costs_by_chunk,
+    place_of,
     plan_chunks,
 )
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
@@ -34,7 +35,6 @@ from dlnmc.progress import Progress
 from dlnmc.starts import check_start, checked_array, continued_array, digest
 from dlnmc.store import ChunkStore
 from dlnmc.work import ChunkWork
-from dlnmc_kernels.lanes import WIDTH
 from dlnmc_kernels.ordering import STATUS
 
 MOST_REFINED = 2**16  # times the finest step of a ladder: each coarse step sums the normals of as many
@@ -355,7 +355,7 @@ def execute(
     chunks = list(costs)
     if share is not None:
         chunks = chunks[share.number - 1 :: share.total]
-    whole = [Collected(member.run) for member in members]
+    whole = [Collected(member) for member in members]
     tallies: dict[Chunk, NDArray[np.float64]] = {}
 
     def collect(chunk: Chunk, arrays: Arrays) -> None:
@@ -401,7 +401,7 @@ def collected(members: Sequence[Member], store: ChunkStore) -> tuple[list[Arrays
 
     Raises RunFailed where too many paths failed.
     """
-    whole = [Collected(member.run) for member in members]
+    whole = [Collected(member) for member in members]
     tallies: dict[Chunk, NDArray[np.float64]] = {}
     missing = []
     for chunk in plan_chunks(members):
@@ -419,16 +419,13 @@ def _refuse_failed_paths(members: Sequence[Member], tallies: Mapping[Chunk, NDAr
     """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
     for index, member in enumerate(members):
         run, own = member.run, {chunk: tally for chunk, tally in tallies.items() if chunk.member == index}
-        failed = [
-            (chunk.first_block * WIDTH + int(row), int(own[chunk][row, STATUS]))
-            for chunk in sorted(own)
-            for row in np.flatnonzero(own[chunk][:, STATUS] >= 0)
-        ]
+        failed = [(chunk, int(row)) for chunk in sorted(own) for row in np.flatnonzero(own[chunk][:, STATUS] >= 0)]
         if len(failed) > run.failed_fraction * run.paths:
             advice = "a smaller dt, or a start nearer to equilibrium"
             if run.scheme == "gradient_flow":  # whose steps adapt
                 advice = "another tolerance, or another start"
-            done, (path, step) = sum(map(len, own.values())), failed[0]
+            done, (chunk, row) = sum(map(len, own.values())), failed[0]
+            path, step = place_of(member, chunk).paths[row], int(own[chunk][row, STATUS])
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
                 f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "

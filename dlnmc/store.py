@@ -30,7 +30,7 @@ from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 
 MANIFEST = "manifest.json"
 LAYOUT = 1  # of the manifest and the files beside it
-MAGIC = b"dlnmc chunk 1 sha256 "
+MAGIC = b"dlnmc chunk 2 sha256 "
 STATE_MAGIC = b"dlnmc state 1 sha256 "
 PATTERNS = (
     "member-*.chunk",
@@ -63,7 +63,10 @@ def remove_temporaries(path: Path) -> None:
 
 def identity(members: Sequence[Member]) -> dict[str, Any]:
     """What must agree for two chunks to belong to one result: the runs, and all that decides their bits."""
-    return {"runs": [json.loads(member.run.to_json()) for member in members]} | facts()
+    found: dict[str, Any] = {"runs": [json.loads(member.run.to_json()) for member in members]}
+    if continued := [member.continued.digest() for member in members if member.continued is not None]:
+        found["continues"] = continued
+    return found | facts()
 
 
 def facts() -> dict[str, str]:

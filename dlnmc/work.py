@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dlnmc.chunks import Arrays, Chunk, Member, prepared_call, run_chunk
@@ -12,7 +13,10 @@ from dlnmc_kernels.jit import source_hash
 
 
 class ChunkWork:
-    """Compute chunks of a run; with a store, from the states that are kept there, and with new ones kept on the way."""
+    """Compute chunks of a run; with a store, from the states that are kept there, and with new ones kept on the way.
+
+    Results for a store hold where paths ended, from which a longer run may go on.
+    """
 
     def __init__(self, members: Sequence[Member], store: ChunkStore | None) -> None:
         self.members = tuple(members)
@@ -26,14 +30,10 @@ class ChunkWork:
                 f"the worker on {socket.gethostname()} would compute other bits: {'; '.join(differing)}; take workers "
                 "that are all alike, or the same NUMBA_CPU_NAME for all"
             )
-        member, store = self.members[chunk.member], self.store
-        if store is None or not store.is_here():
-            return run_chunk(member, chunk, stopped, advanced)
-
-        def keep(state: Arrays, fraction: float) -> None:
-            store.save_state(chunk, state, fraction)
-
-        return run_chunk(member, chunk, stopped, advanced, store.load_state(chunk), keep)
+        store, begun, keep = self.store, None, None
+        if store is not None and store.is_here():
+            begun, keep = store.load_state(chunk), partial(store.save_state, chunk)
+        return run_chunk(self.members[chunk.member], chunk, stopped, advanced, begun, keep, store is not None)
 
     def warm(self) -> None:
         """Compile the kernels of all members, or load them: calls of no steps."""

@@ -1,6 +1,7 @@
 """The script for arrays of Slurm, with the variables that Slurm would set: shares, a time limit, a merge."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,7 @@ def test_what_goes_wrong_keeps_its_exit_code(task, tmp_path):
         failing = task(number, count, *options)
         failing.communicate(timeout=120)
         assert failing.returncode == code
-    lone = subprocess.run(["bash", SCRIPT, "my.toml"], capture_output=True, text=True, check=False, timeout=60)
+    line = [shutil.which("bash"), SCRIPT, "my.toml"]
+    lone = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (lone.returncode, lone.stderr.partition(":")[0]) == (2, "usage")
     assert not (tmp_path / "scontrol.txt").exists()

@@ -206,7 +206,7 @@ def test_a_chunk_goes_on_from_any_of_its_states_with_the_same_bits(member_and_re
     for state, fraction in kept[:: len(kept) // 4]:
         work = []
         result = run_chunk(member, whole, lambda: False, work.append, state)
-        collected = Collected(member.run)
+        collected = Collected(member)
         collected.add(whole, result)
         same_bits(collected.arrays, reference)
         total = 11 * chunks.work_of_block(member.run)
@@ -277,7 +277,7 @@ def test_no_constant_that_is_tuned_changes_a_bit(member_and_reference, name, val
 def test_the_order_in_which_chunks_are_computed_changes_no_bit(member_and_reference, same_bits):
     member, reference = member_and_reference
     plan = [Chunk(0, first, min(2, 11 - first)) for first in range(0, 11, 2)]
-    collected = Collected(member.run)
+    collected = Collected(member)
     for chunk in reversed(plan):
         collected.add(chunk, run_chunk(member, chunk, lambda: False, lambda work: None))
     same_bits(collected.arrays, reference)

@@ -162,13 +162,13 @@ def test_the_configuration_of_a_simulation_reproduces_it(network_paths, arrays_o
 def test_defaults_are_recorded():
     tree = dlnmc.equilibrium(NETWORK, paths=8, burn_in=0.1, duration=0.1)
     config = json.loads(tree.attrs["config"])
-    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy"}
+    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy", "early"}
     assert config["dt"] == tree.attrs["dt"] > 0
     assert config["scheme"] == tree.attrs["scheme"] == "hmc"
     assert config["leaps"] == tree.attrs["leaps"] >= 1
     plain = dlnmc.equilibrium(NETWORK, paths=8, burn_in=0.1, duration=0.1, scheme="leimkuhler_matthews")
     config = json.loads(plain.attrs["config"])
-    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy", "leaps"}
+    assert {key for key in config if config[key] is None} == {"start_digest", "accuracy", "early", "leaps"}
     assert "leaps" not in plain.attrs
 
 

@@ -382,7 +382,7 @@ def test_the_digest_notices_every_field():
         "paths": 9, "dt": math.nextafter(0.1, 1), "start": "law", "start_digest": "0", "first_step": 1,
         "state": "singular_values", "coordinates": "sigma", "scheme": "milstein", "seed": 1, "burn_in": 1.0,
         "duration": 1.0, "draws": 2, "observations": 64, "bins": 8, "keep_samples": False,
-        "failed_fraction": 0.1, "refinement": 2, "leaps": 3, "accuracy": 0.01,
+        "failed_fraction": 0.1, "refinement": 2, "leaps": 3, "accuracy": 0.01, "early": 1,
         "observables": ("log_determinant",),
     }  # fmt: skip
     assert set(changes) == set(Equilibrium.model_fields) - {"model", "kind"}
@@ -421,4 +421,4 @@ def test_toml_describes_the_same_run():
 def test_the_settings_of_a_run_are_those_a_user_may_write():
     names = run_settings(Equilibrium)
     assert {"paths", "dt", "seed", "burn_in", "draws", "keep_samples", "accuracy", "observables"} <= set(names)
-    assert not {"kind", "model", "start_digest", "first_step", "refinement"} & set(names)
+    assert not {"kind", "model", "start_digest", "first_step", "refinement", "early"} & set(names)

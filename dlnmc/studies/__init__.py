@@ -193,18 +193,8 @@ def _check_extent(name: str, value: Any, depth: int = 0) -> None:
 
 
 def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
-    """Apply `section.key=value` or, where the key is unambiguous, `key=value`; the value is TOML, or else text."""
-    key, sign, text = change.partition("=")
-    if not sign:
-        raise InvalidValue(f"--set {quoted(change)}: it must be key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = _number_or_text(text)
-    except ValueError as error:  # an integer of thousands of digits
-        raise InvalidValue(f"--set {quoted(change)}: {error}") from None
-    except RecursionError:
-        raise InvalidValue(f"--set {quoted(change)}: {TOO_DEEP}") from None
+    """Apply `section.key=value` or, where the key is unambiguous, `key=value`."""
+    key, value = parsed(change)
     keys = known_keys(tables)
     section, dot, name = key.strip().partition(".")
     if not dot:
@@ -212,6 +202,21 @@ def _change(tables: dict[str, dict[str, Any]], change: str) -> None:
     if section not in keys or name not in keys[section]:
         raise InvalidValue("--set: " + unknown_key(key, [f"{s}.{k}" for s in SECTIONS for k in keys[s]]))
     tables.setdefault(section, {})[name] = value
+
+
+def parsed(change: str) -> tuple[str, Any]:
+    """The key and the value of a text `key=value`; the value is TOML, or else text."""
+    key, sign, text = change.partition("=")
+    if not sign:
+        raise InvalidValue(f"--set {quoted(change)}: it must be key=value")
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, _number_or_text(text)
+    except ValueError as error:  # an integer of thousands of digits
+        raise InvalidValue(f"--set {quoted(change)}: {error}") from None
+    except RecursionError:
+        raise InvalidValue(f"--set {quoted(change)}: {TOO_DEEP}") from None
 
 
 def _number_or_text(text: str) -> float | str:
