@@ -82,7 +82,7 @@ def planned(finished: xr.DataTree, settings: Mapping[str, Any]) -> tuple[Study, 
             "or run it anew"
         )
     given = {name: value for name, value in settings.items() if value is not None}
-    old = [_run(values) for values in stored]
+    old: list[Any] = [member.run for member in stored_members({"runs": stored})]
     new = [_longer(run, given) for run in old]
     members = [
         Member(longer, None, resolved(longer.observables, longer.model.size), _end(finished, index, run, longer))
@@ -98,6 +98,15 @@ def planned(finished: xr.DataTree, settings: Mapping[str, Any]) -> tuple[Study, 
     plan = plan.changed(run=plan.run | common)
     KINDS[plan.settings().kind].check(plan.settings(), new)
     return plan, members
+
+
+def stored_members(identity: Mapping[str, Any]) -> list[Member]:
+    """The complete runs of a result or a manifest, from its identity. Studies give no start values and no functions."""
+    stored = identity.get("runs")
+    runs = [_run(values) for values in stored] if isinstance(stored, list) else []
+    if not runs:
+        raise InvalidValue("the identity describes no runs: it is not one of dlnmc")
+    return [Member(run, None, resolved(run.observables, run.model.size)) for run in runs]
 
 
 def _run(stored: Any) -> Equilibrium | Simulation:

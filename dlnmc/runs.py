@@ -303,14 +303,7 @@ def _unfinished(path: Path) -> tuple[Study, list[Member], ChunkStore, Manifest]:
     if "extends" in found.config:
         plan, members = extension.planned(files.open(path.parent / found.config["extends"]), found.config["settings"])
     else:
-        plan = load(found.config)
-        members = plan.members()
-    wanted = identity(members)
-    if differing := differences(found.identity.get("runs"), wanted["runs"]):
-        raise InvalidValue(
-            f"{parts}: this dlnmc makes other runs of its study: {'; '.join(differing)}; use the one that it was "
-            f"started with, dlnmc {found.identity.get('dlnmc')}"
-        )
+        plan, members = load(found.config), extension.stored_members(found.identity)  # no pilot is run again
     return plan, members, ChunkStore(parts, found.identity), found
 
 
