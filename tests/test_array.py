@@ -12,6 +12,7 @@ import pytest
 
 import dlnmc
 
+BASH = shutil.which("bash")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "array.slurm"
 STUDY = """
 [model]
@@ -41,7 +42,7 @@ def task(tmp_path):
         slurm = {"ARRAY_JOB_ID": 77, "ARRAY_TASK_ID": number, "ARRAY_TASK_COUNT": count, "CPUS_PER_TASK": 2}
         variables = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
         environment = os.environ | variables | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        line = ["bash", SCRIPT, "my.toml", output, *options]
+        line = [BASH, SCRIPT, "my.toml", output, *options]
         return subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
 
     return start
@@ -91,7 +92,6 @@ def test_what_goes_wrong_keeps_its_exit_code(task, tmp_path):
         failing = task(number, count, *options)
         failing.communicate(timeout=120)
         assert failing.returncode == code
-    line = [shutil.which("bash"), SCRIPT, "my.toml"]
-    lone = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    lone = subprocess.run([BASH, SCRIPT, "my.toml"], capture_output=True, text=True, check=False, timeout=60)
     assert (lone.returncode, lone.stderr.partition(":")[0]) == (2, "usage")
     assert not (tmp_path / "scontrol.txt").exists()
