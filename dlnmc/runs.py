@@ -61,6 +61,8 @@ def study(
     _refuse_what_does_not_fit(members, path, threads)
     parts = parts_of(path)
     with held(parts):
+        if path.exists() and not fresh:  # written by another, since it was looked for
+            return _complete_result(path, members, plan)
         store = ChunkStore.opened(parts, members, fresh, plan.tables())
         if progress:
             _announce(members, threads, executor, store)
@@ -90,6 +92,8 @@ def share(
     _refuse_what_does_not_fit(members, path, threads)
     parts = parts_of(path)
     with held(parts, which):
+        if path.exists():
+            return path
         store = ChunkStore.opened(parts, members, config=plan.tables())
         execute(members, threads=threads, executor=executor, progress=progress, store=store, share=which)
     return parts
@@ -126,14 +130,14 @@ def _announce(members: Sequence[Member], threads: int | None, executor: Executor
 def merge(output: str | Path) -> xr.DataTree:
     """Make the result of a study from its chunks, which may come from other machines, and write it.
 
-    Raises InvalidValue where chunks are missing or damaged: the same shares again compute these.
+    One that is complete is returned. Raises InvalidValue where chunks are missing or damaged: the same shares again
+    compute these.
     """
     path = Path(output)
     if path.exists():
         tree = files.open(path)
-        if _cleared(parts_of(path), attribute(tree, "identity")):  # a merge that was killed when it was nearly done
-            return tree
-        raise InvalidValue(f"{path}: it is complete already")
+        _clear(parts_of(path), attribute(tree, "identity"))  # of a merge that was killed when it was nearly done
+        return tree
     with held(parts_of(path)):
         plan, members, store, found = _unfinished(path)
         if "extends" in found.config:
@@ -339,15 +343,13 @@ def _finish(tree: xr.DataTree, path: Path) -> None:
     remove_parts(parts_of(path))
 
 
-def _cleared(parts: Path, made_by: Mapping[str, Any]) -> bool:
-    """Remove what a run left that was killed when its result was written; whether there was any."""
+def _clear(parts: Path, made_by: Mapping[str, Any]) -> None:
+    """Remove what a run left that was killed when its result was written."""
     store = ChunkStore(parts, made_by)
     if parts.is_dir():
         with contextlib.suppress(InvalidValue, RunFailed), held(parts):  # else somebody starts over
             if store.is_here():
                 store.remove()
-                return True
-    return False
 
 
 def _tree(
@@ -376,7 +378,7 @@ def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.D
             f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
             "(--fresh)"
         )
-    _cleared(parts_of(path), stored)
+    _clear(parts_of(path), stored)
     if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
         found.attrs |= plan.attributes()
         files.save(found, path)
