@@ -26,6 +26,7 @@ from dlnmc.store import write_atomically
 TRAILER = b"\ndlnmc file sha256 "
 TRAILER_SIZE = len(TRAILER) + 64
 BLOCK = 2**20
+_SOUND: set[str] = set()  # digests of files that this process wrote, or has inspected
 _NETCDF = threading.Lock()  # the netCDF library is not thread-safe
 
 
@@ -67,8 +68,9 @@ def _write(tree: xr.DataTree, file: Path) -> None:
     with _NETCDF:
         tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
     with file.open("rb+") as written:
-        digest = hashlib.file_digest(written, "sha256")
-        written.write(TRAILER + digest.hexdigest().encode())
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+        written.write(TRAILER + digest.encode())
+    _SOUND.add(digest)
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
@@ -84,8 +86,9 @@ def open(path: str | Path) -> xr.DataTree:
     """
     path = _path(path)
     try:
-        _check_trailer(path)
-        inspect(path)
+        if (digest := _checked_digest(path)) not in _SOUND:
+            inspect(path)
+            _SOUND.add(digest)
         with _NETCDF, xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
             tree = xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
     except OSError as error:
@@ -102,8 +105,8 @@ def open(path: str | Path) -> xr.DataTree:
     return tree
 
 
-def _check_trailer(path: Path) -> None:
-    """Raise InvalidValue unless the bytes of a file agree with the checksum at its end.
+def _checked_digest(path: Path) -> str:
+    """The SHA-256 of a file; InvalidValue unless it agrees with the checksum at its end.
 
     Nothing else looks at a file that does not: a damaged one can keep the netCDF library busy for ever.
     """
@@ -119,6 +122,7 @@ def _check_trailer(path: Path) -> None:
         )
     if trailer != TRAILER + digest.hexdigest().encode():
         raise InvalidValue(f"{path}: damaged: the file does not agree with the checksum at its end")
+    return digest.hexdigest()
 
 
 def content_hash(tree: xr.DataTree) -> str:

@@ -111,7 +111,14 @@ EQUILIBRIA = {
 
 
 @pytest.mark.parametrize("name", EQUILIBRIA)
-@pytest.mark.parametrize(("paths", "times"), [(22, 1), (13, 2), (24, 3)], ids=["paths", "draws", "both"])
+@pytest.mark.parametrize(
+    ("paths", "times"),
+    [
+        pytest.param(22, 1, id="paths", marks=pytest.mark.slow),
+        pytest.param(13, 2, id="draws", marks=pytest.mark.slow),
+        pytest.param(24, 3, id="both"),
+    ],
+)
 def test_more_paths_and_draws_are_those_of_one_longer_run(made, name, paths, times):
     tables, changes = EQUILIBRIA[name]
     finished = made(*changes, tables=tables)

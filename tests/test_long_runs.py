@@ -91,7 +91,7 @@ def kill_and_continue(folder, executor, kills, longest):
     return {"seconds": seconds, "in_all": time.monotonic() - began, "losses": losses}
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_study_that_is_killed_gives_the_same_bits(executor, tmp_path, monkeypatch):
     """Two long chunks, so that what is kept of them within counts."""
     (tmp_path / "long.toml").write_text(STUDY.format(paths=WIDTH, dt=5e-6))

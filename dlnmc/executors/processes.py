@@ -51,14 +51,13 @@ class ProcessPool:
         )
 
     def submit(self, task: Any) -> Future[Any]:
-        """Queue a task; the first starts the processes."""
-        if self._processes:
-            return self._pool.submit(_run, task)
+        """Queue a task; the first ones start a process each."""
         before = set(multiprocessing.active_children())
         with _starting():
-            future = self._pool.submit(_run, task)
-        self._processes = set(multiprocessing.active_children()) - before
-        return future
+            try:
+                return self._pool.submit(_run, task)
+            finally:
+                self._processes |= set(multiprocessing.active_children()) - before
 
     def look(self) -> None:
         """Report what the processes have done since."""
