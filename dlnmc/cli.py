@@ -45,7 +45,7 @@ result_argument = click.argument("result", type=click.Path(path_type=Path))
 @click.option("--chunk", metavar="I/N", help="Compute one of N shares only, for dlnmc merge; others run elsewhere.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a setting, as in --set kappa=0.5.")
 @click.option("--dry-run", is_flag=True, help="Only say what it will take of time, memory and disk.")
-@click.option("--fresh", is_flag=True, help="Start over, where a result or part of one is there already.")
+@click.option("--fresh", is_flag=True, help="Start over, where a result is, or part of one with other settings.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def study(
     source: str,
@@ -67,18 +67,19 @@ def study(
     given = {"run.paths": paths, "run.seed": seed}
     changed = [*changes, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
+    share = None if chunk is None else Share.parsed(chunk)
     if dry_run:
-        click.echo(runs.foreseen(source, target, changes=changed, threads=threads).as_text())
+        click.echo(runs.foreseen(source, target, changes=changed, threads=threads, executor=executor).as_text())
         return
     how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor, "progress": not quiet}
-    if chunk is None:
+    if share is None:
         runs.study(source, target, **how, fresh=fresh)
         click.echo(f"{target}: complete")
         return
     if fresh:
         raise InvalidValue("--fresh: shares of one run, by --chunk, do not start it over; remove its folder of parts")
-    runs.share(source, target, Share.parsed(chunk), **how)
-    click.echo(f"share {chunk} of {target}: complete; when all are: dlnmc merge {target}")
+    runs.share(source, target, share, **how)
+    click.echo(f"share {share} of {target}: complete; when all are: dlnmc merge {target}")
 
 
 @dlnmc.command()

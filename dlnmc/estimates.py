@@ -229,16 +229,16 @@ def refuse_more_than_memory(members: Sequence[Member], threads: int) -> None:
     _refuse(members, needed, machine.memory(), "the results", "of memory")
 
 
-def refuse_more_than_disk(members: Sequence[Member], folder: Path) -> None:
+def refuse_more_than_disk(members: Sequence[Member], folder: Path, written: int = 0) -> None:
     """Raise InvalidValue where the result of a study and its parts do not fit on the disk that the folder is on.
 
-    Quotas of users are not seen.
+    So many bytes of the parts are written already. Quotas of users are not seen.
     """
     folder = folder.absolute()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     disk = shutil.disk_usage(there)
     if disk.total:  # else it is no place for files, which writing will tell
-        _refuse(members, _disk, disk.free, "the result and its parts", f"free at {there}")
+        _refuse(members, _disk, disk.free + written, "the result and its parts", f"free at {there}")
 
 
 Needed = Callable[[Sequence[Costs], Sequence[int]], float]

@@ -23,6 +23,7 @@ from dlnmc.studies import KINDS, Study, attribute, load, parsed
 GROUP = "continuation"
 RUNS: dict[str, type[Equilibrium] | type[Simulation]] = {"equilibrium": Equilibrium, "simulation": Simulation}
 SETTINGS = {"equilibrium": ("paths", "draws", "duration", "observations"), "simulation": ("paths", "times")}
+MOST_MEMBERS = 64  # of which files keep where paths ended
 MOST_DRAWS = 2.0**32  # to say so, where more are asked for than there may be
 VARIABLES: dict[str, tuple[tuple[str, ...], str]] = {  # of a member's end: dimensions after the path, meaning
     "x": (("coordinate",), "state at the last step, in the coordinates that are evolved"),
@@ -36,7 +37,9 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str]] = {  # of a member's end: dime
 
 
 def ends(results: Sequence[Arrays]) -> dict[str, xr.Dataset]:
-    """The groups that say where the paths of each member ended."""
+    """The groups that say where the paths of each member ended; none where there are too many members."""
+    if len(results) > MOST_MEMBERS:
+        return {}
     return {
         f"{GROUP}/member_{index}": xr.Dataset(
             {
@@ -73,8 +76,8 @@ def planned(finished: xr.DataTree, settings: Mapping[str, Any]) -> tuple[Study, 
     stored = made_by.pop("runs", None)
     if GROUP not in finished.children or not isinstance(stored, list) or not stored:
         raise InvalidValue(
-            f"the result has no group {GROUP}: only what dlnmc study wrote, in this version, can be extended; run it "
-            "anew, with all that it should have"
+            f"the result has no group {GROUP}: only what dlnmc study wrote, in this version, of at most {MOST_MEMBERS} "
+            "runs, can be extended; run it anew, with all that it should have"
         )
     if differing := differences(made_by, facts()):
         raise InvalidValue(

@@ -110,6 +110,8 @@ def _checked_digest(path: Path) -> str:
 
     Nothing else looks at a file that does not: a damaged one can keep the netCDF library busy for ever.
     """
+    if not path.is_file() and path.exists():
+        raise InvalidValue(f"{path}: it is no file")
     size = path.stat().st_size - TRAILER_SIZE
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -31,20 +31,25 @@ BYTES = 8  # of a number or a character in memory, at most: xarray widens small 
 ROOM = 2**31  # bytes of address space of the other process, its libraries included
 SECONDS, RATE = 20, 2**25  # of processor time: so many, and one for so many bytes that the file declares
 COMMAND = ("-P", "-m", "dlnmc.inspection")  # of Python
-REFUSED = 2  # its exit code
+REFUSED, SOUND = 2, "sound"  # its exit code, and what it says
 
 
 def inspect(path: Path) -> None:
     """Raise InvalidValue for a file that is not what `save` writes, or more than the memory of this process."""
     paths = os.pathsep.join(filter(None, sys.path))
     environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise RunFailed(f"{path}: it cannot be inspected: there is no Python here that could be started for it")
     command = [sys.executable, *COMMAND, os.fspath(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 our own
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 our own
+    except OSError as error:
+        raise RunFailed(f"{path}: it cannot be inspected ({sys.executable}: {error.strerror or error})") from None
     if done.returncode == REFUSED:
         raise InvalidValue(f"{path}: {' '.join(done.stdout.split())}")
     if done.returncode < 0:
         raise InvalidValue(f"{path}: damaged: the netCDF library does not come to its end (signal {-done.returncode})")
-    if done.returncode > 0:
+    if done.returncode > 0 or done.stdout.strip() != SOUND:
         raise RunFailed(f"{path}: it cannot be inspected ({' '.join(done.stderr.split()[-20:])})")
 
 
@@ -63,6 +68,7 @@ def main(path: Path) -> int:
     except Exception as error:  # whatever the libraries raise on what they do not understand
         print("this is not a netCDF file of dlnmc", f"({' '.join(str(error).split()) or type(error).__name__})")
     else:
+        print(SOUND)
         return 0
     return REFUSED
 

@@ -12,11 +12,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import IO, NamedTuple, Self, TypeVar
 
 from dlnmc.errors import InvalidValue, RunFailed
+
+Task = TypeVar("Task")
 
 RUN = "run.lock"
 LOOK_SECONDS = 0.5  # who only looks holds a lock for a moment, and is waited for
@@ -39,6 +41,10 @@ class Share(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.number}/{self.total}"
+
+    def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """The tasks of a run that are this share's: every so many of them."""
+        return tasks[self.number - 1 :: self.total]
 
     @property
     def lock(self) -> str:

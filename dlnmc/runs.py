@@ -15,10 +15,10 @@ from dlnmc import dataset, extension, files
 from dlnmc.chunks import Arrays, Chunk, Member, costs_by_chunk, plan_chunks
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
-from dlnmc.executors import Executor, name_of, thread_count
+from dlnmc.executors import Executor, checked, name_of, thread_count
 from dlnmc.locks import Share, held, holders
 from dlnmc.simulation import collected, execute
-from dlnmc.store import ChunkStore, Manifest, differences, identity, remove_parts, remove_temporaries
+from dlnmc.store import MANIFEST, ChunkStore, Manifest, differences, identity, remove_parts, remove_temporaries, size_of
 from dlnmc.studies import Study, attribute, load
 
 
@@ -58,7 +58,7 @@ def study(
     path = output_of(plan, output)
     if path.exists() and not fresh:
         return _complete_result(path, members, plan)
-    _refuse_what_does_not_fit(members, path, threads)
+    _refuse_what_cannot_be(members, path, threads, executor)
     parts = parts_of(path)
     with held(parts):
         if path.exists() and not fresh:  # written by another, since it was looked for
@@ -89,12 +89,14 @@ def share(
     if path.exists():
         _complete_result(path, members, plan)
         return path
-    _refuse_what_does_not_fit(members, path, threads)
+    _refuse_what_cannot_be(members, path, threads, executor)
     parts = parts_of(path)
     with held(parts, which):
         if path.exists():
             return path
         store = ChunkStore.opened(parts, members, config=plan.tables())
+        if progress:
+            _announce(members, threads, executor, store, which)
         execute(members, threads=threads, executor=executor, progress=progress, store=store, share=which)
     return parts
 
@@ -105,24 +107,34 @@ def foreseen(
     *,
     changes: Sequence[str] = (),
     threads: int | None = None,
+    executor: Executor = None,
 ) -> Estimate:
-    """What a study will take, from its beginning, after all checks that come before it runs. Nothing is written."""
+    """What a study will take, from its beginning; requests that cannot be met are refused. Nothing is written."""
     plan = load(source, changes)
     members = plan.members()
-    _refuse_what_does_not_fit(members, output_of(plan, output), threads)
+    _refuse_what_cannot_be(members, output_of(plan, output), threads, executor)
     return estimate(members, threads)
 
 
-def _refuse_what_does_not_fit(members: Sequence[Member], path: Path, threads: int | None) -> None:
+def _refuse_what_cannot_be(members: Sequence[Member], path: Path, threads: int | None, executor: Executor) -> None:
+    """Raise InvalidValue for an executor that does not exist, and for runs that do not fit in memory or on disk."""
+    checked(executor)
     refuse_more_than_memory(members, thread_count(threads))
-    refuse_more_than_disk(members, path.parent)
+    refuse_more_than_disk(members, path.parent, size_of(parts_of(path)))
 
 
-def _announce(members: Sequence[Member], threads: int | None, executor: Executor, store: ChunkStore) -> None:
-    """Say on stderr what is left to be computed, on this machine."""
+def _announce(
+    members: Sequence[Member],
+    threads: int | None,
+    executor: Executor,
+    store: ChunkStore,
+    which: Share = Share(1, 1),  # noqa: B008  it is immutable
+) -> None:
+    """Say on stderr what is left to be computed, of a share, on this machine."""
     if name_of(executor) == "dask":
         return  # whose workers are not this machine
-    left = sum(cost * (1.0 - store.progress(chunk)) for chunk, cost in costs_by_chunk(members).items())
+    costs = costs_by_chunk(members)
+    left = sum(costs[chunk] * (1.0 - store.progress(chunk)) for chunk in which.of(list(costs)))
     done = sum(costs_by_chunk(extension.at_once(members)).values()) - left
     print(estimate(members, threads, done).as_text(), file=sys.stderr)
 
@@ -211,7 +223,7 @@ def extend(
                     "(--fresh)"
                 )
         of = {"extends": os.path.relpath(source, path.parent), "settings": _plain(settings)}
-        _refuse_what_does_not_fit(members, path, threads)
+        _refuse_what_cannot_be(members, path, threads, executor)
         store = ChunkStore.opened(parts, members, fresh, of)
         if progress:
             _announce(members, threads, executor, store)
@@ -265,13 +277,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+LONGEST_NAME = 200  # bytes of a file's name, beside which others are written with longer ones
 RATE_SECONDS = 3600.0  # over which the rate is taken, at most
 
 
 def status(output: str | Path) -> Status | None:
     """How far a run is that writes to this file; None where it is complete. Chunks are looked at, not read."""
     path = Path(output)
-    if path.exists() and _source_of_extension(path) is None:
+    if path.exists() and not (parts_of(path) / MANIFEST).exists():  # else it is extended, or computed anew
         return None
     _, members, store, _ = _unfinished(path)
     costs = costs_by_chunk(members)
@@ -311,14 +324,6 @@ def _unfinished(path: Path) -> tuple[Study, list[Member], ChunkStore, Manifest]:
     return plan, members, ChunkStore(parts, found.identity), found
 
 
-def _source_of_extension(path: Path) -> str | None:
-    """The result that an unfinished extension extends, which writes to this file, as seen from there."""
-    with contextlib.suppress(OSError):
-        found = Manifest.read(parts_of(path))
-        return None if found is None else found.config.get("extends")
-    return None
-
-
 def output_of(plan: Study, output: str | Path | None) -> Path:
     """Where the result of a study goes."""
     return _file(Path(output) if output is not None else Path("results") / f"{plan.name}.nc")
@@ -328,6 +333,8 @@ def _file(path: Path) -> Path:
     """The path, if a file may be there."""
     if path.is_dir() or path.suffix == ".parts":
         raise InvalidValue(f"{path}: it must be a file, OUT.nc, and not a directory or OUT.parts")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise InvalidValue(f"{path}: the name of a file must have at most {LONGEST_NAME} bytes")
     return path
 
 

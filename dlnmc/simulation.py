@@ -354,7 +354,7 @@ def execute(
     costs = costs_by_chunk(members)
     chunks = list(costs)
     if share is not None:
-        chunks = chunks[share.number - 1 :: share.total]
+        chunks = list(share.of(chunks))
     whole = [Collected(member) for member in members]
     tallies: dict[Chunk, NDArray[np.float64]] = {}
 
@@ -417,8 +417,11 @@ def collected(members: Sequence[Member], store: ChunkStore) -> tuple[list[Arrays
 
 def _refuse_failed_paths(members: Sequence[Member], tallies: Mapping[Chunk, NDArray[np.float64]]) -> None:
     """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
-    for index, member in enumerate(members):
-        run, own = member.run, {chunk: tally for chunk, tally in tallies.items() if chunk.member == index}
+    by_member: dict[int, dict[Chunk, NDArray[np.float64]]] = {}
+    for chunk, tally in tallies.items():
+        by_member.setdefault(chunk.member, {})[chunk] = tally
+    for index, own in by_member.items():
+        member, run = members[index], members[index].run
         failed = [(chunk, int(row)) for chunk in sorted(own) for row in np.flatnonzero(own[chunk][:, STATUS] >= 0)]
         if len(failed) > run.failed_fraction * run.paths:
             advice = "a smaller dt, or a start nearer to equilibrium"

@@ -99,6 +99,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 20 else text[:17] + "..."
 
 
+def size_of(directory: Path) -> int:
+    """The bytes of all files in a folder, which may not be there, or change meanwhile."""
+    found = 0
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            found += path.stat().st_size
+    return found
+
+
 def remove_parts(directory: Path) -> None:
     """Delete what a store keeps in a folder, and the folder if nothing else is in it."""
     for pattern in PATTERNS:
@@ -131,7 +140,8 @@ class Manifest(NamedTuple):
         try:
             body = json.loads((directory / MANIFEST).read_bytes())
             if isinstance(body, dict) and body.pop("sha256", None) == _digest(body) and body["layout"] == LAYOUT:
-                return cls(body["identity"], body["config"])
+                found = cls(body["identity"], body["config"])
+                return found if all(isinstance(part, dict) for part in found) else None
         except (ValueError, RecursionError, KeyError):
             pass
         return None
@@ -151,7 +161,7 @@ class ChunkStore:
     def __init__(self, directory: Path, identity: Mapping[str, Any]) -> None:
         self.directory = directory
         self._identity = dict(identity)
-        self._seal = json.dumps(self._identity).encode()
+        self._seal = hashlib.sha256(json.dumps(self._identity).encode()).digest()
 
     @classmethod
     def opened(

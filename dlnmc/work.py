@@ -22,6 +22,11 @@ class ChunkWork:
         self.members = tuple(members)
         self.store = None if store is None else store.absolute()  # workers of a cluster work elsewhere
         self._facts = facts()
+        self._here: bool | None = None  # whether this process sees the store; asked once
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process asks anew."""
+        return self.__dict__ | {"_here": None}
 
     def __call__(self, chunk: Chunk, stopped: Callable[[], bool], advanced: Advanced) -> Arrays | None:
         """The arrays of a chunk; None where it was stopped. Raises RunFailed where other bits would be computed."""
@@ -31,7 +36,9 @@ class ChunkWork:
                 "that are all alike, or the same NUMBA_CPU_NAME for all"
             )
         store, begun, keep = self.store, None, None
-        if store is not None and store.is_here():
+        if self._here is None:
+            self._here = store is not None and store.is_here()
+        if store is not None and self._here:
             begun, keep = store.load_state(chunk), partial(store.save_state, chunk)
         return run_chunk(self.members[chunk.member], chunk, stopped, advanced, begun, keep, store is not None)
 

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 
 import numpy as np
 import pytest
 
 import dlnmc
-from dlnmc import chunks, runs, simulation, store
+from dlnmc import chunks, estimates, runs, simulation, store, studies
 from dlnmc.chunks import plan_chunks
 from dlnmc.locks import Share
 from dlnmc.simulation import execute
@@ -37,6 +38,8 @@ duration = 2.0
 draws = 4
 scheme = "leimkuhler_matthews"
 """
+STUDY_TABLES = tomllib.loads(STUDY.format(paths=256))
+NEEDED = estimates._disk(*estimates._asked(studies.load(STUDY_TABLES).members()))
 MOUNT = shutil.which("mount")
 STARTER = (  # a shell in the background ignores SIGINT, and its children with it
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
@@ -371,6 +374,43 @@ def test_the_status_of_a_run_survives_clocks_that_disagree(tmp_path, monkeypatch
     found = runs.status("out.nc")
     assert found.holders == []
     assert "not running" in found.as_text("out.nc")
+
+
+def test_what_is_there_counts_as_room_for_what_is_missing(tmp_path, monkeypatch):
+    """A disk that was large enough for all of a run is large enough for the rest of it."""
+    monkeypatch.chdir(tmp_path)
+    for share in (1, 2):
+        runs.share(STUDY_TABLES, "out.nc", Share(share, 2), progress=False)
+        used = sum(path.stat().st_size for path in tmp_path.rglob("*.*") if path.is_file())
+        room = shutil._ntuple_diskusage(10**9, used, int(1.05 * NEEDED) - used)
+        monkeypatch.setattr(shutil, "disk_usage", lambda place, room=room: room)
+    runs.study(STUDY_TABLES, "out.nc", progress=False)
+
+
+def test_a_bad_request_deletes_nothing_and_leaves_nothing(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(lambda: runs.study(STUDY_TABLES, "out.nc", executor="thread", progress=False), "executor = 'thread'")
+    assert list(tmp_path.iterdir()) == []
+    runs.share(STUDY_TABLES, "out.nc", Share(1, 2), progress=False)
+    before = sorted(tmp_path.glob("out.parts/*.chunk"))
+    changes = ["seed=2"]
+    refused(
+        lambda: runs.study(STUDY_TABLES, "out.nc", changes=changes, executor="thread", fresh=True, progress=False),
+        "executor = 'thread'",
+    )
+    assert sorted(tmp_path.glob("out.parts/*.chunk")) == before
+    refused(lambda: runs.study(STUDY_TABLES, "x" * 201, progress=False), "x" * 201, "at most 200 bytes")
+
+
+def test_a_result_that_is_computed_anew_has_a_status(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs.study(STUDY_TABLES, "out.nc", progress=False)
+    assert runs.status("out.nc") is None
+    with started(tmp_path, "--fresh", paths=2048) as process:
+        wait_for_chunks(process, tmp_path, 2)
+        found = runs.status("out.nc")
+        assert 0.0 < found.fraction < 1.0
+        process.kill()
 
 
 # --- paths that fail --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -369,6 +370,18 @@ def test_a_chunk_that_unpacks_to_more_than_it_declares_is_refused(tmp_path, rng,
     assert len(bomb) < len(honest)
     path.write_bytes(content[:at] + bomb + content[at + len(bomb) :])
     refused_within_bounds(path)
+
+
+@pytest.mark.parametrize("python", [None, "", "/no/such/python", shutil.which("true")])
+def test_without_a_python_to_inspect_it_a_file_is_not_opened(python, saved, monkeypatch, refused):
+    monkeypatch.setattr(files, "_SOUND", set())
+    monkeypatch.setattr(sys, "executable", python)
+    refused(lambda: files.open(saved), "cannot be inspected", error=RunFailed)
+
+
+def test_a_pipe_is_no_file(tmp_path, refused):
+    os.mkfifo(tmp_path / "pipe.nc")
+    refused(lambda: files.open(tmp_path / "pipe.nc"), "pipe.nc", "no file")
 
 
 def test_a_library_that_crashes_or_does_not_start_is_one_line(saved, monkeypatch, refused):

@@ -155,14 +155,16 @@ def test_a_users_own_energy_is_pickled_with_its_functions(monkeypatch):
     assert again.value(W) == tilted(W, [0.3])
 
 
-def test_a_script_without_a_guard_may_use_processes(tmp_path):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_script_without_a_guard_may_use_processes(threads, tmp_path):
     """Spawned processes import no script of the user's, which would start itself again."""
     script = tmp_path / "script.py"
     script.write_text(
         "import dlnmc\n"
         "def own(s):\n    return s[0]\n"
         "model = dlnmc.DysonBrownianMotion(size=4, beta=2.0)\n"
-        "settings = dict(paths=64, dt=0.01, burn_in=0.1, duration=0.1, observables={'own': own}, threads=2)\n"
+        "settings = dict(paths=64, dt=0.01, burn_in=0.1, duration=0.1, observables={'own': own}, "
+        f"threads={threads})\n"
         "one = dlnmc.equilibrium(model, executor='processes', **settings)\n"
         "other = dlnmc.equilibrium(model, **settings)\n"
         "assert one['observables'].to_dataset().equals(other['observables'].to_dataset())\n"
@@ -325,9 +327,31 @@ def test_a_scheduler_that_is_started_anew_is_found_again(slow, many_chunks, same
 # --- what cannot be ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", ["thread", "", "dask", 3, ["threads"], object()])
+@pytest.mark.parametrize(
+    "executor", ["thread", "", "dask", 3, ["threads"], object(), "foo://bar:1", "tcp://", "tcp://host:port", type]
+)
 def test_an_executor_that_does_not_exist_is_told_with_those_that_do(executor, refused):
     refused(lambda: executors.checked(executor), "executor = ", "'threads'", "'processes'", "tcp://")
+
+
+def test_processes_that_several_threads_start_leave_the_script_in_its_place():
+    """Each would put back what it found, and that may be what another one put there."""
+    from dlnmc.executors import processes
+
+    main, begin = sys.modules["__main__"], threading.Barrier(4)
+
+    def start():
+        begin.wait()
+        for _ in range(200):
+            with processes._starting():
+                pass
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.modules["__main__"] is main
 
 
 def test_an_address_at_which_nobody_answers_is_told_in_one_line(member, refused, monkeypatch):

@@ -1,5 +1,6 @@
 """Where chunks are computed: threads of this process, spawned processes, or the workers of a cluster."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from dlnmc.executors.pool import Advanced, Pool, Work
 from dlnmc.executors.pool import compute as compute
 from dlnmc.executors.threads import ThreadPool
 
+ADDRESS = r"(tcp|tls|ucx|ws|wss)://[^\s/]+:\d{1,5}"  # of a scheduler
 Executor = Any  # a name of EXECUTORS, the address of a dask scheduler, or a distributed.Client
 
 
@@ -37,9 +39,10 @@ def checked(executor: Executor) -> Executor:
     """The executor that was asked for, "threads" for None. Raises InvalidValue where there is none such."""
     if executor is None:
         return "threads"
-    if executor in EXECUTORS if isinstance(executor, str) else hasattr(executor, "get_executor"):
-        return executor
-    if isinstance(executor, str) and "://" in executor:
+    if isinstance(executor, str):
+        if executor in EXECUTORS or re.fullmatch(ADDRESS, executor):
+            return executor
+    elif hasattr(executor, "get_executor") and not isinstance(executor, type):
         return executor
     known = ", ".join(map(repr, EXECUTORS))
     raise InvalidValue(

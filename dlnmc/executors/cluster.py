@@ -65,7 +65,7 @@ class ClusterPool:
                 self._client.submit(_warm, self._name, workers=[address], pure=False) for address in hosts.values()
             ]:
                 future.result()
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             where = self._cluster if self._own else self._client
             raise RunFailed(f"executor = {where}: no scheduler with a worker answers ({error})") from None
 
@@ -89,10 +89,12 @@ class ClusterPool:
     def look(self) -> None:
         """Count the workers anew."""
         if time.monotonic() - self._looked > LOOK_SECONDS and self._client.status == "running":
-            self._count()
+            with contextlib.suppress(OSError, TimeoutError):  # a scheduler that is gone is noticed by its tasks
+                self._count()
 
     def renew(self) -> None:
-        """Ask the scheduler again, or the one in its place."""
+        """Ask the scheduler again, or the one in its place; what old tasks do there is told to stop."""
+        self.stop()
         if self._own:
             self._client.close(timeout=1)
         self._connect()

@@ -3,6 +3,7 @@
 The only home-made part of any executor is the list of tasks: a pool takes one, and answers with a future.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Protocol
@@ -118,8 +119,9 @@ def compute(
     except BaseException:
         pool.stop()
         for future in list(pending):
-            if future.cancel():
-                del pending[future]
+            with contextlib.suppress(Exception):  # of a cluster that is gone: the reason is the first one
+                if future.cancel():
+                    del pending[future]
         wait(pending, timeout=STOP_SECONDS)
         pool.abandon()
         for future, task in list(pending.items()):

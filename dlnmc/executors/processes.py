@@ -22,6 +22,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from dlnmc.executors.pool import Advanced, Work
 
+_ONE_STARTS = threading.Lock()  # of the threads of this process, at a time
 SLOTS = 4096  # of counters, one for each process by its number: nothing that a killed process could leave locked
 
 
@@ -82,13 +83,16 @@ class ProcessPool:
 @contextlib.contextmanager
 def _starting() -> Iterator[None]:
     """Processes that are started here see no Ctrl-C, which reaches all of a terminal's, and import no script."""
-    main = sys.modules["__main__"]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    sys.modules["__main__"] = types.ModuleType("__main__")
     try:
-        yield
+        with _ONE_STARTS:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            try:
+                yield
+            finally:
+                sys.modules["__main__"] = main
     finally:
-        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
