@@ -110,7 +110,7 @@ def _checked_digest(path: Path) -> str:
 
     Nothing else looks at a file that does not: a damaged one can keep the netCDF library busy for ever.
     """
-    if not path.is_file() and path.exists():
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe, which would be waited for
         raise InvalidValue(f"{path}: it is no file")
     size = path.stat().st_size - TRAILER_SIZE
     digest = hashlib.sha256()
