@@ -18,6 +18,7 @@ import pytest
 import dlnmc
 from dlnmc import energies, executors, simulation, work
 from dlnmc.chunks import plan_chunks
+from dlnmc.executors import pool
 from dlnmc.locks import Share
 from dlnmc.simulation import collected, execute
 from dlnmc.store import ChunkStore
@@ -195,11 +196,12 @@ def test_a_process_that_is_killed_is_replaced(slow, many_chunks, same_bits, tmp_
 def test_processes_that_are_lost_again_and_again_end_the_run_in_one_line(slow, many_chunks, refused, monkeypatch):
     """As where each runs out of memory."""
     monkeypatch.setattr(work.ChunkWork, "warm", lambda self: None)
+    monkeypatch.setattr(pool, "MOST_LOSSES", 1)
     broken = work.ChunkWork([slow[0]], None)
     monkeypatch.setattr(simulation, "ChunkWork", lambda members, store: Deadly(broken))
     refused(
         lambda: execute([slow[0]], threads=2, executor="processes", progress=False),
-        "workers were lost 6 times",
+        "workers were lost 2 times",
         error=dlnmc.RunFailed,
     )
 
