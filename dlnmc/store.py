@@ -12,7 +12,6 @@ import io
 import json
 import math
 import os
-import re
 import secrets
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -209,7 +208,7 @@ class ChunkStore:
 
     def _is_mine(self) -> bool:
         """Whether what is in the folder is of this run: all chunks, if there are any."""
-        return all(_chunk_of(path) is not None and self._read(path, MAGIC) for path in self._files("chunk"))
+        return all(self._read(path, MAGIC) for path in self._files("chunk"))
 
     def is_here(self) -> bool:
         """Whether this process sees the folder, and it is this run's: on another host the same name may be another."""
@@ -302,12 +301,6 @@ class ChunkStore:
     def remove(self) -> None:
         """Delete the chunk files, the manifest, and the folder if nothing else is in it."""
         remove_parts(self.directory)
-
-
-def _chunk_of(path: Path) -> Chunk | None:
-    """The chunk that a file is named for."""
-    found = re.fullmatch(r"member-(\d{4,})-block-(\d{9,})-(\d+)\.chunk", path.name)
-    return Chunk(*map(int, found.groups())) if found else None
 
 
 def _arrays(payload: bytes) -> Arrays | None:

@@ -9,7 +9,6 @@ from dlnmc.chunks import Arrays, Chunk, Member, prepared_call, run_chunk
 from dlnmc.errors import RunFailed
 from dlnmc.executors.pool import Advanced
 from dlnmc.store import ChunkStore, differences, facts
-from dlnmc_kernels.jit import source_hash
 
 
 class ChunkWork:
@@ -47,7 +46,7 @@ class ChunkWork:
         seen: set[Any] = set()
         for index, member in enumerate(self.members):
             run = member.run
-            kind = (type(run.model), run.model.energy.kind, run.coordinates, run.scheme, run.state, source_hash())
+            kind = (type(run.model), run.model.energy.kind, run.coordinates, run.scheme, run.state)
             if kind not in seen or member.observables:
                 seen.add(kind)
                 call, _, _ = prepared_call(member, Chunk(index, 0, 1))
