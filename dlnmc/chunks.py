@@ -28,6 +28,7 @@ from dlnmc_kernels.schemes import Noise
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
+Form = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]  # of arrays: shapes and types by name
 
 WORK_PER_CHUNK = 1.5e9  # in pair interactions: about a second
 CHUNKS_PER_RUN = 32  # at least, if they are not too small
@@ -226,6 +227,29 @@ def carried_shapes(run: Run) -> dict[str, tuple[int, ...]]:
     }
 
 
+def state_form(member: Member, chunk: Chunk) -> Form:
+    """What is kept of a chunk on its way: all that its rest follows from."""
+    run, place = member.run, place_of(member, chunk)
+    row, draws = state_row(run), _number(place.schedule.draws)
+    by_path = carried_shapes(run) | {
+        "samples": (draws, run.model.size),
+        "states": (draws if row.whole else 0, row.rows(run.model)),
+    }
+    numbers, integers = np.dtype(np.float64), np.dtype(np.int64)
+    form: Form = {name: ((chunk.blocks, *shape, WIDTH), numbers) for name, shape in by_path.items()}
+    return form | {"counts": ((chunk.blocks, place.slots, (run.bins or 0) + 2), integers), "step": ((), integers)}
+
+
+def result_form(member: Member, chunk: Chunk) -> Form:
+    """What `run_chunk` returns, with ends."""
+    state, place, each = state_form(member, chunk), place_of(member, chunk), blocks_per_batch(member.run)
+    del state["step"]
+    (_, *counted), integers = state.pop("counts")
+    batches = (place.first_block + chunk.blocks - 1) // each - place.first_block // each + 1
+    form: Form = {name: ((len(place.paths), *shape[1:-1]), kind) for name, (shape, kind) in state.items()}
+    return form | {"counts": ((batches, *counted), integers)}
+
+
 def _number(indices: NDArray[np.int64]) -> int:
     """How many draws or slots there are, by their indices in a schedule."""
     return int(indices.max(initial=-1)) + 1
@@ -335,11 +359,11 @@ def prepared_call(
     first, plan = place.first_block, place.schedule
     size, bins, own = run.model.size, run.bins or 0, len(member.observables)
     low, high = (edge * scale(run.model) for edge in histogram_range(member)) if bins else (0.0, 1.0)
-    whole, shapes = state_row(run).whole, carried_shapes(run)
+    whole, form = state_row(run).whole, state_form(member, chunk)
     path = np.arange(first * WIDTH, (first + blocks) * WIDTH).reshape(-1, WIDTH)
     present = (path >= place.paths.start) & (path < place.paths.stop)
-    arrays: Arrays = {name: np.zeros((blocks, *shape, WIDTH)) for name, shape in shapes.items()}
-    arrays["x"] = aligned_rows(blocks * shapes["x"][0]).reshape(blocks, -1, WIDTH)
+    arrays: Arrays = {name: np.zeros(*form[name]) for name in form if name != "step"}
+    arrays["x"] = aligned_rows(blocks * form["x"][0][1]).reshape(form["x"][0])
     if member.continued is not None and place.paths.stop <= member.continued.paths:
         begun = member.continued.arrays
         paths = np.minimum(path.ravel(), place.paths.stop - 1)  # where there is none, the last goes on once more
@@ -347,16 +371,12 @@ def prepared_call(
         begun, paths = {"x": start_rows(run, member.given, first, blocks)}, np.arange(blocks * WIDTH)
         arrays["tally"][:, STATUS] = ALIVE
     for name, values in begun.items():
-        assert values.shape[1:] == shapes[name]  # kernels do not look
-        arrays[name][...] = np.moveaxis(values[paths].reshape(blocks, WIDTH, *shapes[name]), 1, -1)
+        shape = form[name][0][1:-1]
+        assert values.shape[1:] == shape  # kernels do not look
+        arrays[name][...] = np.moveaxis(values[paths].reshape(blocks, WIDTH, *shape), 1, -1)
     state = driver.State(arrays.pop("x"), arrays.pop("memory"), arrays.pop("tally"))
     state.tally[:, STATUS][~present] = ABSENT
-    kept = _number(plan.draws)
-    arrays |= {
-        "counts": np.zeros((blocks, place.slots, bins + 2), np.int64),
-        "samples": np.full((blocks, kept, size, WIDTH), np.nan),
-        "states": np.full((blocks, kept if whole else 0, shapes["x"][0], WIDTH), np.nan),
-    }
+    arrays["samples"][...] = arrays["states"][...] = np.nan
     before = plan.draws[(plan.steps < plan.first_step) & (plan.draws >= 0)]  # a start from 0
     arrays["samples"][:, before] = 0.0
     if whole:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlnmc import machine
 from dlnmc.chunks import (
@@ -29,7 +30,7 @@ from dlnmc.chunks import (
 from dlnmc.config import Run, Simulation
 from dlnmc.engine import SCHEMES, state_row, sums_are_fast
 from dlnmc.errors import InvalidValue
-from dlnmc.executors import thread_count
+from dlnmc.executors import Executor, name_of, thread_count
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc_kernels.lanes import WIDTH
 
@@ -42,11 +43,15 @@ LONGEST = 0.25  # of the time of measuring: what one step may take, about, or a 
 STARTING = 6  # times its state: what a chunk takes while its start is drawn
 SCHEDULES = 12  # arrays of as many numbers as there are observations, in a chunk that runs
 BUFFERS = 2**26  # bytes that libraries take while a result is made and written
+PROCESS = 2**28  # bytes of a process of its own, before it computes anything
 CHUNK_FILE = 2**13  # bytes of names and headers, rounded up to whole blocks of a disk
 RESULT_FILE = 2**20  # the same for a result
 
 TIMES = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 0.0))  # and from how many seconds on
 GIB = 2**30
+
+
+Needed = Callable[[Sequence[Costs], Sequence[int]], float]
 
 
 class Estimate(NamedTuple):
@@ -89,8 +94,16 @@ def _size(count: float) -> str:
     return f"{float(f'{count / 1024.0:.3g}'):,.12g} TiB"
 
 
-def estimate(members: Sequence[Member], threads: int | None = None, done: float = 0.0) -> Estimate:
+def estimate(
+    members: Sequence[Member],
+    threads: int | None = None,
+    done: float = 0.0,
+    executor: Executor = None,
+    whole: bool = True,
+) -> Estimate:
     """What the runs will take on so many threads, of which work `done`, in pair interactions, is there already.
+
+    `whole` tells whether the result is made here, or only chunks for it.
 
     The rate of each member is measured from its start on, about a second in all, beside the time in which kernels are
     compiled or loaded. Steps that adapt to their paths may later be longer or shorter.
@@ -104,7 +117,7 @@ def estimate(members: Sequence[Member], threads: int | None = None, done: float 
     seconds = sum(own / rate for own, rate in zip(work, _rates(members, costs, each, working), strict=True))
     left = max(1.0 - done / sum(work), 0.0)
     steps = sum(cost.steps * own for cost, own in zip(costs, paths, strict=True))
-    needed = _memory(costs, paths, count), _disk(costs, paths)
+    needed = _memory_of(members, count, executor, whole)(costs, paths), _disk(costs, paths)
     return Estimate(len(members), sum(paths), count, steps, sum(work), left * seconds, *needed)
 
 
@@ -185,12 +198,39 @@ def _step_of_block(run: Run) -> float:
 # --- memory and disk --------------------------------------------------------------------------------------------------
 
 
-def _memory(costs: Sequence[Costs], paths: Sequence[int], threads: int) -> float:
-    """Bytes of memory: results, the tree made of them, and chunks.
+def _memory_of(members: Sequence[Member], threads: int, executor: Executor, whole: bool) -> Needed:
+    """Bytes of memory that runs need on this machine, as a function of their costs and paths."""
+    kind = name_of(executor)
+    handed = sum(array.nbytes for member in members for array in _given(member))
+    here = 1 if kind == "dask" else threads
+    processes = threads * (PROCESS + handed) if kind == "processes" else 0.0
 
-    The members of a sweep are padded to equal shapes, and put together along one parameter after the other. Beside the
-    chunks that run, and their results, as many may be finished and wait; one is written to disk, or read.
+    def needed(costs: Sequence[Costs], paths: Sequence[int]) -> float:
+        return processes + _working(costs, paths, here) + (_result(costs, paths) if whole else 0.0)
+
+    return needed
+
+
+def _given(member: Member) -> list[NDArray[np.float64]]:
+    """The arrays that a member brings along."""
+    found = [] if member.given is None else [member.given]
+    return found if member.continued is None else [*found, *member.continued.arrays.values()]
+
+
+def _result(costs: Sequence[Costs], paths: Sequence[int]) -> float:
+    """Bytes of the results of all runs, and of the tree made of them.
+
+    The members of a sweep are padded to equal shapes, and put together along one parameter after the other.
     """
+    results = sum(cost.path * own + BATCHES * cost.batch for cost, own in zip(costs, paths, strict=True))
+    averaging = 2.0 * max(cost.averages * own for cost, own in zip(costs, paths, strict=True))
+    copies = 2 * len(costs) if len(costs) > 1 else 1
+    tree = copies * max(cost.written * own + BATCHES * cost.batch for cost, own in zip(costs, paths, strict=True))
+    return results + averaging + tree
+
+
+def _working(costs: Sequence[Costs], paths: Sequence[int], threads: int) -> float:
+    """Bytes of the work itself: chunks that run, as many that are finished and wait, one that is written or read."""
     blocks = [-(-own // WIDTH) for own in paths]
     each = blocks_per_chunk(costs, blocks)
 
@@ -199,14 +239,10 @@ def _memory(costs: Sequence[Costs], paths: Sequence[int], threads: int) -> float
         one = max(min(size, own) * by for size, own, by in zip(each, blocks, bytes_of_block, strict=True))
         return min(chunks * one, sum(own * by for own, by in zip(blocks, bytes_of_block, strict=True)))
 
-    results = sum(cost.path * own + BATCHES * cost.batch for cost, own in zip(costs, paths, strict=True))
-    averaging = 2.0 * max(cost.averages * own for cost, own in zip(costs, paths, strict=True))
-    copies = 2 * len(costs) if len(costs) > 1 else 1
-    tree = copies * max(cost.written * own + BATCHES * cost.batch for cost, own in zip(costs, paths, strict=True))
     kept = at_once(threads + 1, [WIDTH * cost.path + cost.batch for cost in costs])
     states = at_once(threads, [WIDTH * cost.end for cost in costs])
     schedules = 8.0 * threads * max(cost.events for cost in costs)
-    return BUFFERS + results + tree + averaging + 3.0 * kept + STARTING * states + SCHEDULES * schedules
+    return BUFFERS + 3.0 * kept + STARTING * states + SCHEDULES * schedules
 
 
 def _disk(costs: Sequence[Costs], paths: Sequence[int]) -> float:
@@ -220,13 +256,15 @@ def _disk(costs: Sequence[Costs], paths: Sequence[int]) -> float:
     return needed
 
 
-def refuse_more_than_memory(members: Sequence[Member], threads: int) -> None:
-    """Raise InvalidValue where runs on so many threads need more memory than this process may have."""
+def refuse_more_than_memory(
+    members: Sequence[Member], threads: int, executor: Executor = None, whole: bool = True
+) -> None:
+    """Raise InvalidValue where runs on so many threads need more memory than this process may have.
 
-    def needed(costs: Sequence[Costs], paths: Sequence[int]) -> float:
-        return _memory(costs, paths, threads)
-
-    _refuse(members, needed, machine.memory(), "the results", "of memory")
+    `whole` tells whether the result is made here, or only chunks for it.
+    """
+    needed = _memory_of(members, threads, executor, whole)
+    _refuse(members, needed, machine.memory(), "the results" if whole else "the chunks at work", "of memory")
 
 
 def refuse_more_than_disk(members: Sequence[Member], folder: Path, written: int = 0) -> None:
@@ -239,9 +277,6 @@ def refuse_more_than_disk(members: Sequence[Member], folder: Path, written: int 
     disk = shutil.disk_usage(there)
     if disk.total:  # else it is no place for files, which writing will tell
         _refuse(members, _disk, disk.free + written, "the result and its parts", f"free at {there}")
-
-
-Needed = Callable[[Sequence[Costs], Sequence[int]], float]
 
 
 def _refuse(members: Sequence[Member], needed: Needed, there: float, what: str, where: str) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from dlnmc import dataset
+from dlnmc import dataset, machine
 from dlnmc.config import Positive
 from dlnmc.descriptions import Description
 from dlnmc.ensembles import Floats, blocks, recipe
-from dlnmc.errors import Interrupted, RunFailed
-from dlnmc.executors import refuse_more_than_memory, run_in_threads, thread_count
+from dlnmc.errors import Interrupted, InvalidValue, RunFailed
+from dlnmc.executors import run_in_threads, thread_count
 from dlnmc.models import Model
 from dlnmc.progress import Progress
 from dlnmc_kernels.lanes import WIDTH
@@ -101,6 +101,16 @@ def exact(
     return _labelled(described, values, dataset.Circumstances(began, thread_count(threads)))
 
 
+def refuse_more_than_fit(paths: int, size: int) -> None:
+    """Raise InvalidValue where the draws, and the dataset that is a copy of them, do not fit in memory."""
+    needed, there = 2.0 * 8.0 * paths * size, machine.memory()
+    if needed > there:
+        raise InvalidValue(
+            f"paths = {paths}: the results would take {needed / 2**30:.3g} GiB, and there are {there / 2**30:.3g} GiB "
+            "of memory; take fewer paths"
+        )
+
+
 def draw(described: Exact, *, threads: int | None, progress: bool) -> Floats:
     """The values, ascending, of shape (path, component).
 
@@ -110,7 +120,7 @@ def draw(described: Exact, *, threads: int | None, progress: bool) -> Floats:
     model, paths = described.model, described.paths
     recipe(model, described.time)
     count = thread_count(threads)
-    refuse_more_than_memory(2.0 * 8.0 * paths * model.size, paths, "take fewer paths")  # a dataset is a copy
+    refuse_more_than_fit(paths, model.size)
     values = np.empty((paths, model.size))
     done = 0
 

@@ -15,7 +15,7 @@ from dlnmc import dataset, extension, files
 from dlnmc.chunks import Arrays, Chunk, Member, costs_by_chunk, plan_chunks
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc.estimates import Estimate, estimate, refuse_more_than_disk, refuse_more_than_memory
-from dlnmc.executors import Executor, checked, name_of, thread_count
+from dlnmc.executors import Executor, name_of, thread_count
 from dlnmc.locks import Share, held, holders
 from dlnmc.simulation import collected, execute
 from dlnmc.store import MANIFEST, ChunkStore, Manifest, differences, identity, remove_parts, remove_temporaries, size_of
@@ -56,13 +56,17 @@ def study(
     plan = load(source, changes)
     members = plan.members()
     path = output_of(plan, output)
-    if path.exists() and not fresh:
-        return _complete_result(path, members, plan)
-    _refuse_what_cannot_be(members, path, threads, executor)
     parts = parts_of(path)
+    if path.exists() and not fresh:
+        found = _complete_result(path, members)
+        if found.attrs["config"] == plan.to_json():
+            _clear(parts, found)
+            return found
+    else:
+        _refuse_what_cannot_be(members, path, threads, executor)
     with held(parts):
-        if path.exists() and not fresh:  # written by another, since it was looked for
-            return _complete_result(path, members, plan)
+        if path.exists() and not fresh:
+            return _with_config(_complete_result(path, members), plan, path)
         store = ChunkStore.opened(parts, members, fresh, plan.tables())
         if progress:
             _announce(members, threads, executor, store)
@@ -87,9 +91,9 @@ def share(
     members = plan.members()
     path = output_of(plan, output)
     if path.exists():
-        _complete_result(path, members, plan)
+        _complete_result(path, members)
         return path
-    _refuse_what_cannot_be(members, path, threads, executor)
+    _refuse_what_cannot_be(members, path, threads, executor, whole=False)
     parts = parts_of(path)
     with held(parts, which):
         if path.exists():
@@ -113,13 +117,14 @@ def foreseen(
     plan = load(source, changes)
     members = plan.members()
     _refuse_what_cannot_be(members, output_of(plan, output), threads, executor)
-    return estimate(members, threads)
+    return estimate(members, threads, executor=executor)
 
 
-def _refuse_what_cannot_be(members: Sequence[Member], path: Path, threads: int | None, executor: Executor) -> None:
+def _refuse_what_cannot_be(
+    members: Sequence[Member], path: Path, threads: int | None, executor: Executor, whole: bool = True
+) -> None:
     """Raise InvalidValue for an executor that does not exist, and for runs that do not fit in memory or on disk."""
-    checked(executor)
-    refuse_more_than_memory(members, thread_count(threads))
+    refuse_more_than_memory(members, thread_count(threads), executor, whole)
     refuse_more_than_disk(members, path.parent, size_of(parts_of(path)))
 
 
@@ -128,15 +133,16 @@ def _announce(
     threads: int | None,
     executor: Executor,
     store: ChunkStore,
-    which: Share = Share(1, 1),  # noqa: B008  it is immutable
+    which: Share | None = None,
 ) -> None:
     """Say on stderr what is left to be computed, of a share, on this machine."""
     if name_of(executor) == "dask":
         return  # whose workers are not this machine
     costs = costs_by_chunk(members)
-    left = sum(costs[chunk] * (1.0 - store.progress(chunk)) for chunk in which.of(list(costs)))
+    own = which.of(list(costs)) if which else costs
+    left = sum(costs[chunk] * (1.0 - store.progress(chunk)) for chunk in own)
     done = sum(costs_by_chunk(extension.at_once(members)).values()) - left
-    print(estimate(members, threads, done).as_text(), file=sys.stderr)
+    print(estimate(members, threads, done, executor, which is None).as_text(), file=sys.stderr)
 
 
 def merge(output: str | Path) -> xr.DataTree:
@@ -148,10 +154,11 @@ def merge(output: str | Path) -> xr.DataTree:
     path = Path(output)
     if path.exists():
         tree = files.open(path)
-        _clear(parts_of(path), attribute(tree, "identity"))  # of a merge that was killed when it was nearly done
+        _clear(parts_of(path), tree)  # of a merge that was killed when it was nearly done
         return tree
     with held(parts_of(path)):
         plan, members, store, found = _unfinished(path)
+        refuse_more_than_memory(members, 1)
         if "extends" in found.config:
             raise InvalidValue(f"{store.directory}: an extension, which has no shares: dlnmc extend continues it")
         results, missing = collected(members, store)
@@ -235,11 +242,18 @@ def extend(
 
 
 def _remove_parts_of(complete: xr.DataTree, parts: Path) -> None:
-    """Remove the parts of a result that is complete, which was written just before its run ended."""
+    """Remove the parts of a result that is complete, whose run was killed when it had written it."""
     with contextlib.suppress(OSError):
         found = Manifest.read(parts)
         if found is not None and found.identity.get("runs") == attribute(complete, "identity").get("runs"):
             remove_parts(parts)
+
+
+def _clear(parts: Path, complete: xr.DataTree) -> None:
+    """`_remove_parts_of` by who does not hold them."""
+    if parts.is_dir():
+        with contextlib.suppress(InvalidValue, RunFailed), held(parts):  # else somebody starts over
+            _remove_parts_of(complete, parts)
 
 
 def _plain(settings: Mapping[str, Any]) -> Any:
@@ -350,15 +364,6 @@ def _finish(tree: xr.DataTree, path: Path) -> None:
     remove_parts(parts_of(path))
 
 
-def _clear(parts: Path, made_by: Mapping[str, Any]) -> None:
-    """Remove what a run left that was killed when its result was written."""
-    store = ChunkStore(parts, made_by)
-    if parts.is_dir():
-        with contextlib.suppress(InvalidValue, RunFailed), held(parts):  # else somebody starts over
-            if store.is_here():
-                store.remove()
-
-
 def _tree(
     members: Sequence[Member],
     results: Sequence[Arrays],
@@ -376,17 +381,21 @@ def _tree(
     return tree
 
 
-def _complete_result(path: Path, members: Sequence[Member], plan: Study) -> xr.DataTree:
+def _complete_result(path: Path, members: Sequence[Member]) -> xr.DataTree:
     """The result that is already there, if it is that of these runs."""
     found = files.open(path)
-    stored, wanted = attribute(found, "identity"), identity(members)
-    if differing := differences(_without_early(stored), _without_early(wanted)):
+    if differing := differences(_without_early(attribute(found, "identity")), _without_early(identity(members))):
         raise InvalidValue(
             f"{path}: holds the result of other settings: {'; '.join(differing)}; choose another output, or start over "
             "(--fresh)"
         )
-    _clear(parts_of(path), stored)
-    if found.attrs["config"] != plan.to_json():  # other thresholds or another title, for the same runs
+    return found
+
+
+def _with_config(found: xr.DataTree, plan: Study, path: Path) -> xr.DataTree:
+    """A result that is complete, with other thresholds or another title, which is written."""
+    _remove_parts_of(found, parts_of(path))
+    if found.attrs["config"] != plan.to_json():
         found.attrs |= plan.attributes()
         files.save(found, path)
     return found

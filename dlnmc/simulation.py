@@ -18,6 +18,7 @@ from dlnmc.chunks import (
     costs_by_chunk,
     place_of,
     plan_chunks,
+    result_form,
 )
 from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.defaults import completed, default_scheme_of_ladder
@@ -25,7 +26,7 @@ from dlnmc.descriptions import unknown_key
 from dlnmc.engine import state_row
 from dlnmc.errors import Interrupted, InvalidValue, PathsFailed
 from dlnmc.estimates import refuse_more_than_memory
-from dlnmc.executors import Executor, checked, compute, name_of, pool_of, thread_count
+from dlnmc.executors import Executor, compute, name_of, pool_of, thread_count
 from dlnmc.functions import Function
 from dlnmc.locks import Share
 from dlnmc.models import Model
@@ -349,8 +350,7 @@ def execute(
     RunFailed where a path became non-finite, and Interrupted on Ctrl-C, saying what was kept.
     """
     began, count = time.time(), thread_count(threads)
-    checked(executor)
-    refuse_more_than_memory(members, count)
+    refuse_more_than_memory(members, count, executor, whole=share is None)
     costs = costs_by_chunk(members)
     chunks = list(costs)
     if share is not None:
@@ -365,7 +365,7 @@ def execute(
 
     if store is not None:
         for chunk in chunks:
-            if (kept := store.load(chunk)) is not None:
+            if (kept := store.load(chunk, result_form(members[chunk.member], chunk))) is not None:
                 collect(chunk, kept)
     missing = [chunk for chunk in chunks if chunk not in tallies]
     with Progress(sum(costs[chunk] for chunk in chunks), progress, "sampling") as bar:
@@ -405,7 +405,7 @@ def collected(members: Sequence[Member], store: ChunkStore) -> tuple[list[Arrays
     tallies: dict[Chunk, NDArray[np.float64]] = {}
     missing = []
     for chunk in plan_chunks(members):
-        arrays = store.load(chunk)
+        arrays = store.load(chunk, result_form(members[chunk.member], chunk))
         if arrays is None:
             missing.append(chunk)
         else:

@@ -15,6 +15,7 @@ import os
 import secrets
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -23,7 +24,7 @@ import numpy as np
 import scipy
 
 from dlnmc import __version__
-from dlnmc.chunks import Arrays, Chunk, Member
+from dlnmc.chunks import Arrays, Chunk, Form, Member
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc_kernels.jit import arithmetic, cpu_name, source_hash
 
@@ -31,6 +32,9 @@ MANIFEST = "manifest.json"
 LAYOUT = 1  # of the manifest and the files beside it
 MAGIC = b"dlnmc chunk 2 sha256 "
 STATE_MAGIC = b"dlnmc state 1 sha256 "
+MOST_MANIFEST = 2**26  # bytes
+HEADERS = 2**10  # bytes of an archive beside each of its arrays, at most
+LONGEST_LINE = 200  # bytes of the first line of a file
 PATTERNS = (
     "member-*.chunk",
     "member-*.state",
@@ -137,7 +141,9 @@ class Manifest(NamedTuple):
     def read(cls, directory: Path) -> Self | None:
         """The manifest of a folder; None where it is damaged. Raises OSError where there is none."""
         try:
-            body = json.loads((directory / MANIFEST).read_bytes())
+            with (directory / MANIFEST).open("rb") as file:
+                text = file.read(MOST_MANIFEST + 1)
+            body = json.loads(text if len(text) <= MOST_MANIFEST else b"")
             if isinstance(body, dict) and body.pop("sha256", None) == _digest(body) and body["layout"] == LAYOUT:
                 found = cls(body["identity"], body["config"])
                 return found if all(isinstance(part, dict) for part in found) else None
@@ -208,7 +214,7 @@ class ChunkStore:
 
     def _is_mine(self) -> bool:
         """Whether what is in the folder is of this run: all chunks, if there are any."""
-        return all(self._read(path, MAGIC) for path in self._files("chunk"))
+        return all(map(self._is_sealed, self._files("chunk")))
 
     def is_here(self) -> bool:
         """Whether this process sees the folder, and it is this run's: on another host the same name may be another."""
@@ -225,33 +231,53 @@ class ChunkStore:
         name = f"member-{chunk.member:04d}-block-{chunk.first_block:09d}-{chunk.blocks}.{suffix}"
         return self.directory / name
 
-    def _header(self, path: Path, magic: bytes, note: bytes, payload: Any) -> bytes:
-        """The first line of a file: it depends on the run and the chunk, so that foreign files are seen."""
-        digest = hashlib.sha256(self._seal + path.name.encode() + note)
-        digest.update(payload)
-        return magic + digest.hexdigest().encode() + note + b"\n"
+    def _digest(self, path: Path, note: bytes) -> "hashlib._Hash":
+        """The checksum of a file before its payload: it depends on run and chunk, so that foreign files are seen."""
+        return hashlib.sha256(self._seal + path.name.encode() + note)
+
+    def _is_sealed(self, path: Path) -> bool:
+        """Whether a chunk is of this run, and undamaged. It is not kept in memory."""
+        with path.open("rb") as file:
+            header, digest = file.readline(LONGEST_LINE), self._digest(path, b"")
+            for part in iter(partial(file.read, 2**20), b""):
+                digest.update(part)
+        return header == _line(MAGIC, digest, b"")
 
     def _write(self, path: Path, magic: bytes, note: bytes, arrays: Arrays, durable: bool) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         payload = buffer.getbuffer()
-        header = self._header(path, magic, note, payload)
+        digest = self._digest(path, note)
+        digest.update(payload)
 
         def write(file: Path) -> None:
             with file.open("wb") as out:
-                out.write(header)
+                out.write(_line(magic, digest, note))
                 out.write(payload)
 
         write_atomically(path, write, durable)
 
-    def _read(self, path: Path, magic: bytes) -> tuple[bytes, bytes] | None:
-        """The note and the payload of a file; None where there is none, or it is damaged or belongs elsewhere."""
+    def _read(self, path: Path, magic: bytes, form: Form | None) -> Arrays | None:
+        """The arrays of a file; None where there is none, or a damaged one, or one from elsewhere, or of other form."""
+        most = math.inf
+        if form is not None:
+            needed = (math.prod(shape) * kind.itemsize + HEADERS for shape, kind in form.values())
+            most = LONGEST_LINE + HEADERS + sum(needed)
         try:
+            if path.stat().st_size > most:
+                return None
             header, newline, payload = path.read_bytes().partition(b"\n")
         except OSError:
             return None
         note = header[len(magic) + 64 :]
-        return (note, payload) if header + newline == self._header(path, magic, note, payload) else None
+        digest = self._digest(path, note)
+        digest.update(payload)
+        if header + newline != _line(magic, digest, note):
+            return None
+        arrays = _arrays(payload)
+        if arrays is None or form is None:
+            return arrays
+        return arrays if {name: (array.shape, array.dtype) for name, array in arrays.items()} == form else None
 
     def save(self, chunk: Chunk, arrays: Arrays) -> None:
         """Write the result of a chunk. Raises RunFailed where the place is full or cannot be written."""
@@ -261,10 +287,12 @@ class ChunkStore:
         except OSError as error:
             raise RunFailed(f"{self.directory}: {error.strerror or error}; the same command continues") from None
 
-    def load(self, chunk: Chunk) -> Arrays | None:
-        """The stored result of a chunk; None where there is none, or it is damaged or belongs elsewhere."""
-        found = self._read(self._path(chunk), MAGIC)
-        return None if found is None else _arrays(found[1])
+    def load(self, chunk: Chunk, form: Form | None = None) -> Arrays | None:
+        """The stored result of a chunk; None where there is none, or it is damaged or belongs elsewhere.
+
+        Nor is one taken that is not of the form that is asked for: whoever knows a manifest can seal what he likes.
+        """
+        return self._read(self._path(chunk), MAGIC, form)
 
     def save_state(self, chunk: Chunk, state: Arrays, fraction: float) -> None:
         """Write the state of a chunk that goes on. One that cannot be written is no harm: the chunk itself will say so.
@@ -275,10 +303,9 @@ class ChunkStore:
             note = f" done {fraction:.6f}".encode()
             self._write(self._path(chunk, "state"), STATE_MAGIC, note, state, durable=False)
 
-    def load_state(self, chunk: Chunk) -> Arrays | None:
+    def load_state(self, chunk: Chunk, form: Form | None = None) -> Arrays | None:
         """The state from which a chunk goes on; None where there is none that can be used."""
-        found = self._read(self._path(chunk, "state"), STATE_MAGIC)
-        return None if found is None else _arrays(found[1])
+        return self._read(self._path(chunk, "state"), STATE_MAGIC, form)
 
     def progress(self, chunk: Chunk) -> float:
         """The fraction of a chunk that is done, by what its files say of themselves, unchecked."""
@@ -286,7 +313,7 @@ class ChunkStore:
             return 1.0
         try:
             with self._path(chunk, "state").open("rb") as file:
-                _, _, done = file.readline(200).rpartition(b" done ")
+                _, _, done = file.readline(LONGEST_LINE).rpartition(b" done ")
             return min(max(float(done), 0.0), 1.0)
         except (OSError, ValueError):
             return 0.0
@@ -301,6 +328,11 @@ class ChunkStore:
     def remove(self) -> None:
         """Delete the chunk files, the manifest, and the folder if nothing else is in it."""
         remove_parts(self.directory)
+
+
+def _line(magic: bytes, digest: "hashlib._Hash", note: bytes) -> bytes:
+    """The first line of a file."""
+    return magic + digest.hexdigest().encode() + note + b"\n"
 
 
 def _arrays(payload: bytes) -> Arrays | None:

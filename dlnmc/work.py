@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from dlnmc.chunks import Arrays, Chunk, Member, prepared_call, run_chunk
+from dlnmc.chunks import Arrays, Chunk, Member, prepared_call, run_chunk, state_form
 from dlnmc.errors import RunFailed
 from dlnmc.executors.pool import Advanced
 from dlnmc.store import ChunkStore, differences, facts
@@ -34,12 +34,12 @@ class ChunkWork:
                 f"the worker on {socket.gethostname()} would compute other bits: {'; '.join(differing)}; take workers "
                 "that are all alike, or the same NUMBA_CPU_NAME for all"
             )
-        store, begun, keep = self.store, None, None
+        member, store, begun, keep = self.members[chunk.member], self.store, None, None
         if self._here is None:
             self._here = store is not None and store.is_here()
         if store is not None and self._here:
-            begun, keep = store.load_state(chunk), partial(store.save_state, chunk)
-        return run_chunk(self.members[chunk.member], chunk, stopped, advanced, begun, keep, store is not None)
+            begun, keep = store.load_state(chunk, state_form(member, chunk)), partial(store.save_state, chunk)
+        return run_chunk(member, chunk, stopped, advanced, begun, keep, store is not None)
 
     def warm(self) -> None:
         """Compile the kernels of all members, or load them: calls of no steps."""

@@ -1,6 +1,10 @@
-"""What tests of the command line share: two small study files, and what it means to be refused in one line."""
+"""What tests of the command line share: study files, commands in processes of their own, what they must give."""
 
 import re
+import resource
+import subprocess
+import sys
+import time
 from typing import NamedTuple
 
 NETWORK = """\
@@ -42,6 +46,25 @@ common_noise = true
 """
 
 
+LONG = """\
+[model]
+width = 16
+depth = [1.0, 2.0]
+beta = 16.0
+
+[run]
+paths = {paths}
+dt = 2e-3
+burn_in = 1.0
+duration = 2.0
+draws = 4
+scheme = "leimkuhler_matthews"
+"""
+STARTER = (  # a shell in the background ignores SIGINT, and its children with it
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
+)
+
+
 class Ended(NamedTuple):
     code: int
     out: str
@@ -61,3 +84,46 @@ def one_line(ended, *pieces):
     assert "Traceback" not in ended.err
     for piece in pieces:
         assert piece in ended.err, f"{piece!r} is not in {ended.err!r}"
+
+
+def started(folder, *options, paths=256, limit=None):
+    """The command line on the study, in a folder."""
+    (folder / "long.toml").write_text(LONG.format(paths=paths))
+    line = [sys.executable, "-c", STARTER, "study", "long.toml", "-o", "out.nc", "--threads", "1", "--quiet", *options]
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        line,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limited if limit else None,
+    )
+
+
+def ended(process, timeout=120):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+def wait_for_chunks(process, folder, least):
+    began = time.monotonic()
+    while len(list(folder.glob("out.parts/*.chunk"))) < least:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < 120.0
+        time.sleep(0.005)
+
+
+def same_data(one, other):
+    """Assert that all variables and coordinates of two results agree bit by bit."""
+    assert [node.path for node in one.subtree] == [node.path for node in other.subtree]
+    for a, b in zip(one.subtree, other.subtree, strict=True):
+        first, second = a.to_dataset(inherit=False), b.to_dataset(inherit=False)
+        assert set(first.variables) == set(second.variables)
+        for name in first.variables:
+            x, y = first[name].to_numpy(), second[name].to_numpy()
+            assert (x.dtype, x.shape) == (y.dtype, y.shape), name
+            assert x.tolist() == y.tolist() if x.dtype.kind in "OUT" else x.tobytes() == y.tobytes(), name

@@ -176,13 +176,16 @@ def dlnmc_command(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def nothing_is_computed(monkeypatch):
-    """Where a run would begin `Computed` is raised."""
+    """Function: from here on, where a run would begin, `Computed` is raised."""
 
     def refuse(*arguments):
         raise Computed
 
-    monkeypatch.setattr(runs, "estimate", refuse)
-    monkeypatch.setattr(simulation, "compute", refuse)
+    def begin():
+        monkeypatch.setattr(runs, "estimate", refuse)
+        monkeypatch.setattr(simulation, "compute", refuse)
+
+    return begin
 
 
 @pytest.fixture

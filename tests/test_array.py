@@ -9,23 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import LONG, same_data
 
 import dlnmc
 
 BASH = shutil.which("bash")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "array.slurm"
-STUDY = """
-[model]
-width = 16
-depth = [1.0, 2.0]
-beta = 16.0
-[run]
-paths = {paths}
-dt = 2e-3
-burn_in = 1.0
-duration = 2.0
-scheme = "leimkuhler_matthews"
-"""
 COMMANDS = {"dlnmc": f'exec "{sys.executable}" -m dlnmc "$@"', "scontrol": 'echo "$@" >>scontrol.txt'}
 
 
@@ -38,7 +27,7 @@ def task(tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
 
     def start(number, count, *options, paths=64, output="out.nc"):
-        (tmp_path / "my.toml").write_text(STUDY.format(paths=paths))
+        (tmp_path / "my.toml").write_text(LONG.format(paths=paths))
         slurm = {"ARRAY_JOB_ID": 77, "ARRAY_TASK_ID": number, "ARRAY_TASK_COUNT": count, "CPUS_PER_TASK": 2}
         variables = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
         environment = os.environ | variables | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
@@ -54,11 +43,6 @@ def merged(folder, output="out.nc"):
     return dlnmc.open(folder / output)
 
 
-def same(one, other):
-    for a, b in zip(one.subtree, other.subtree, strict=True):
-        assert a.to_dataset(inherit=False).drop_attrs().identical(b.to_dataset(inherit=False).drop_attrs())
-
-
 def test_three_tasks_are_merged_to_the_bits_of_one_run(task, tmp_path):
     tasks = [task(number, 3, "--set", "kappa=0.5") for number in (1, 2, 3)]
     for number, each in enumerate(tasks, 1):
@@ -66,7 +50,7 @@ def test_three_tasks_are_merged_to_the_bits_of_one_run(task, tmp_path):
         assert each.returncode == 0
         assert out == f"share {number}/3 of out.nc: complete; when all are: dlnmc merge out.nc\n"
     whole = dlnmc.study(tmp_path / "my.toml", tmp_path / "whole.nc", changes=["kappa=0.5"], progress=False)
-    same(merged(tmp_path), whole)
+    same_data(merged(tmp_path), whole)
     assert not (tmp_path / "scontrol.txt").exists()
 
 
@@ -84,7 +68,7 @@ def test_a_task_whose_time_is_over_is_queued_again_and_goes_on(task, tmp_path):
     second = task(1, 1, paths=4096)
     second.communicate(timeout=120)
     assert second.returncode == 0
-    same(merged(tmp_path), dlnmc.study(tmp_path / "my.toml", tmp_path / "whole.nc", progress=False))
+    same_data(merged(tmp_path), dlnmc.study(tmp_path / "my.toml", tmp_path / "whole.nc", progress=False))
 
 
 def test_what_goes_wrong_keeps_its_exit_code(task, tmp_path):

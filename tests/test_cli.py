@@ -165,6 +165,7 @@ OPTIONS = [  # options after `dlnmc study tiny.toml`; what the line must hold
 
 @pytest.mark.parametrize(("options", "pieces"), [(o, p) for o, *p in OPTIONS], ids=[o[:80] for o, *_ in OPTIONS])
 def test_a_bad_option_is_told_in_one_line(options, pieces, dlnmc_command, nothing_is_computed, tmp_path):
+    nothing_is_computed()
     (tmp_path / "tiny.toml").write_text(NETWORK)
     one_line(dlnmc_command("study", "tiny.toml", "-o", "out.nc", "--quiet", *options.split(" ")), *pieces)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]  # nothing was begun
@@ -211,6 +212,7 @@ FILES = {  # a study file; what the line must hold
 
 @pytest.mark.parametrize(("text", "pieces"), [(t, p) for t, *p in FILES.values()], ids=FILES)
 def test_a_bad_study_file_is_told_in_one_line(text, pieces, dlnmc_command, nothing_is_computed, tmp_path):
+    nothing_is_computed()
     (tmp_path / "study.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     one_line(dlnmc_command("study", "study.toml"), *pieces)
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
@@ -218,6 +220,7 @@ def test_a_bad_study_file_is_told_in_one_line(text, pieces, dlnmc_command, nothi
 
 @pytest.mark.parametrize("name", ["nope", "nope.toml", "no/such/folder.toml", ".", "", "../", "Semicircle"])
 def test_an_unknown_study_is_told_with_those_that_exist(name, dlnmc_command, nothing_is_computed):
+    nothing_is_computed()
     one_line(dlnmc_command("study", name), "semicircle", "study")
 
 
@@ -226,6 +229,7 @@ def test_an_unknown_study_is_told_with_those_that_exist(name, dlnmc_command, not
 def test_an_output_that_is_no_name_of_a_file_is_told_before_anything_is_computed(
     output, options, dlnmc_command, nothing_is_computed, tmp_path
 ):
+    nothing_is_computed()
     (tmp_path / "tiny.toml").write_text(NETWORK)
     (tmp_path / "folder").mkdir()
     one_line(dlnmc_command("study", "tiny.toml", "-o", output, *options), output)
@@ -236,6 +240,7 @@ def test_an_output_that_is_no_name_of_a_file_is_told_before_anything_is_computed
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_computed(
     output, dlnmc_command, nothing_is_computed, tmp_path
 ):
+    nothing_is_computed()
     (tmp_path / "tiny.toml").write_text(NETWORK)
     (tmp_path / "a file").touch()
     code, out, err = dlnmc_command("study", "tiny.toml", "-o", output)

@@ -278,6 +278,29 @@ print(peak() - idle, needed)
 """
 
 
+IN_PROCESSES = """
+import multiprocessing, pathlib
+import dlnmc
+from dlnmc.executors.processes import ProcessPool
+
+submit = ProcessPool.submit
+
+def submitted(self, task):
+    future = submit(self, task)
+    if task.first_block > 100:
+        for process in multiprocessing.active_children():
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            sizes[process.pid] = status.partition("VmHWM:")[2].split()[0]
+    return future
+
+sizes, ProcessPool.submit = {}, submitted
+model = dlnmc.DeepLinearNetwork(width=16, depth=2.0, beta=16.0)
+run = dict(paths=8192, dt=1e-3, burn_in=1.0, duration=1.0, threads=2, executor="processes")
+dlnmc.equilibrium(model, keep_samples=False, **run)
+print(*sizes.values())
+"""
+
+
 @pytest.mark.parametrize(
     ("run", "depths"),
     [
@@ -311,6 +334,25 @@ def test_files_take_at_most_the_estimate_of_disk_and_at_least_half(run, tmp_path
     needed = estimate(studies.load(tables).members(), 2).disk
     least = 0.5 if run.keys() != {"bins"} else 0.05  # counts are few, and compressed
     assert least * needed <= sizes[0] <= needed
+
+
+def test_processes_take_memory_of_their_own_and_what_a_cluster_computes_takes_none_here(member):
+    members = [member(paths=10**6, draws=4, observations=4)]
+    threads, processes, cluster = (
+        estimate(members, 4, executor=own).memory for own in (None, "processes", "tcp://h:1")
+    )
+    assert processes == pytest.approx(threads + 4 * estimates.PROCESS)
+    assert cluster == estimate(members, 1).memory < threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells of processes")
+def test_a_process_takes_at_most_the_memory_that_is_set_aside_for_it(tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-c", IN_PROCESSES], capture_output=True, text=True, check=True, timeout=300
+    )
+    sizes = [1024 * int(size) for size in found.stdout.split()]
+    assert len(sizes) == 2
+    assert estimates.PROCESS / 3 <= max(sizes) <= estimates.PROCESS
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

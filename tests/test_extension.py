@@ -81,14 +81,6 @@ def agree(found, expected):
                 assert x.tobytes() == y.tobytes(), (path, name)
 
 
-@pytest.fixture
-def nothing_is_computed(monkeypatch):
-    def refuse(*arguments):
-        raise AssertionError("something was computed")
-
-    return lambda: monkeypatch.setattr(simulation, "compute", refuse)
-
-
 # --- as if it had run at once -----------------------------------------------------------------------------------------
 
 EQUILIBRIA = {

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -16,65 +15,18 @@ import zipfile
 
 import numpy as np
 import pytest
+from commands import LONG, ended, same_data, started, wait_for_chunks
 
 import dlnmc
-from dlnmc import chunks, estimates, runs, simulation, store, studies
+from dlnmc import chunks, estimates, machine, runs, simulation, store, studies
 from dlnmc.chunks import plan_chunks
 from dlnmc.locks import Share
-from dlnmc.simulation import execute
+from dlnmc.simulation import collected, execute
 from dlnmc.store import ChunkStore
 
-STUDY = """\
-[model]
-width = 16
-depth = [1.0, 2.0]
-beta = 16.0
-
-[run]
-paths = {paths}
-dt = 2e-3
-burn_in = 1.0
-duration = 2.0
-draws = 4
-scheme = "leimkuhler_matthews"
-"""
-STUDY_TABLES = tomllib.loads(STUDY.format(paths=256))
-NEEDED = estimates._disk(*estimates._asked(studies.load(STUDY_TABLES).members()))
+TABLES = tomllib.loads(LONG.format(paths=256))
+NEEDED = estimates._disk(*estimates._asked(studies.load(TABLES).members()))
 MOUNT = shutil.which("mount")
-STARTER = (  # a shell in the background ignores SIGINT, and its children with it
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
-)
-
-
-def started(folder, *options, paths=256, limit=None):
-    """The command line on the study, in a folder."""
-    (folder / "long.toml").write_text(STUDY.format(paths=paths))
-    line = [sys.executable, "-c", STARTER, "study", "long.toml", "-o", "out.nc", "--threads", "1", "--quiet", *options]
-
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        line,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limited if limit else None,
-    )
-
-
-def ended(process, timeout=120):
-    out, err = process.communicate(timeout=timeout)
-    return process.returncode, out, err
-
-
-def wait_for_chunks(process, folder, least):
-    began = time.monotonic()
-    while len(list(folder.glob("out.parts/*.chunk"))) < least:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() - began < 120.0
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +34,6 @@ def reference(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reference")
     assert ended(started(folder))[0] == 0
     return dlnmc.open(folder / "out.nc")
-
-
-def same_data(one, other):
-    """Assert that all that two results hold is the same, but for the circumstances."""
-    assert [node.path for node in one.subtree] == [node.path for node in other.subtree]
-    for a, b in zip(one.subtree, other.subtree, strict=True):
-        assert a.to_dataset(inherit=False).equals(b.to_dataset(inherit=False)), a.path
 
 
 # --- files that rot ---------------------------------------------------------------------------------------------------
@@ -157,6 +102,54 @@ def test_an_archive_that_claims_more_than_it_holds_is_no_chunk(small, monkeypatc
             patch.setattr(store.np, "savez", lambda file, allow_pickle, s=shape, d=dtype, **a: forged(s, d)(file, **a))
             kept.save(chunk, {"samples": np.zeros(3)})
         assert (kept.load(chunk) is not None) == taken, (shape, dtype)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda arrays: arrays | {"samples": arrays["samples"][..., :1]},
+        lambda arrays: arrays | {"counts": arrays["counts"].astype(float)},
+        lambda arrays: {name: array for name, array in arrays.items() if name != "tally"},
+        lambda arrays: arrays | {"more": np.zeros(1)},
+        lambda arrays: {name: np.zeros((3, 5)) for name in arrays},
+        lambda arrays: arrays | {"more": np.zeros(10**6)},
+    ],
+)
+def test_a_chunk_or_a_state_of_another_form_is_computed_again(forged, small, same_bits):
+    """Whoever has a manifest can seal anything."""
+    run, kept, chunk = small
+    good = kept.load(chunk, chunks.result_form(run, chunk))
+    _, state, arrays = chunks.prepared_call(run, chunk)
+    on_its_way = arrays | {"x": state.x, "memory": state.memory, "tally": state.tally, "step": np.array(3)}
+    form = chunks.state_form(run, chunk)
+    kept.save_state(chunk, on_its_way, 0.5)
+    assert kept.load_state(chunk, form) is not None
+    kept.save_state(chunk, forged(on_its_way), 0.5)
+    assert kept.load_state(chunk, form) is None
+    kept._path(chunk).unlink()
+    kept.save(chunk, forged(good))
+    kept.save_state(chunk, forged(on_its_way), 0.5)
+    assert kept.load(chunk) is not None  # its seal is right
+    assert collected([run], kept)[1] == [chunk]
+    (found,), _ = execute([run], threads=1, progress=False, store=kept)
+    same_bits(found, good)
+
+
+def test_what_chunks_hold_has_the_form_that_is_asked_for(member, paths_of):
+    kinds = (
+        member(),
+        member(bins=None, keep_samples=False),
+        member(state="matrix", start="gaussian"),
+        member(observables=("largest_gap",)),
+        paths_of(times=(0.0, 0.1), bins=4),
+        member(scheme="mala"),
+    )
+    for run in kinds:
+        for chunk in plan_chunks([run]):
+            assert chunk.blocks > 1
+            found = chunks.run_chunk(run, chunk, lambda: False, lambda work: None, ends=True)
+            form = {name: (array.shape, array.dtype) for name, array in found.items()}
+            assert form == chunks.result_form(run, chunk)
 
 
 def test_missing_damaged_foreign_and_stale_chunks_are_computed_again(tmp_path, reference):
@@ -252,7 +245,7 @@ def test_a_limit_on_the_size_of_files_stops_a_run_in_one_line(tmp_path, referenc
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path):
     disk = tmp_path / "disk"
     with mounted(disk, 2**26):
-        (disk / "long.toml").write_text(STUDY.format(paths=256))
+        (disk / "long.toml").write_text(LONG.format(paths=256))
         subprocess.run([MOUNT, "-o", "remount,ro", disk], check=True)
         line = [sys.executable, "-m", "dlnmc", "study", disk / "long.toml", "-o", disk / "out.nc"]
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
@@ -261,6 +254,32 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_that_is_interrupted_terminated_and_killed_gives_the_same_bits(tmp_path):
+    kept = 0
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        with started(tmp_path, paths=1024) as process:
+            wait_for_chunks(process, tmp_path, kept + 3)
+            began = time.monotonic()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+            assert time.monotonic() - began < 1.5
+        assert process.returncode == code, err
+        assert out == ""
+        assert not (tmp_path / "out.nc").exists()
+        assert len(list(tmp_path.glob("out.parts/*.chunk"))) >= kept + 3
+        kept = len(list(tmp_path.glob("out.parts/*.chunk")))
+        if number != signal.SIGKILL:
+            line = r"dlnmc: interrupted: (\d+) of 32 chunks were done; kept in out.parts; the same command continues\n"
+            assert (said := re.fullmatch(line, err)), err
+            assert kept - 1 <= int(said[1]) <= kept  # never more than is on disk
+    with started(tmp_path, paths=1024) as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (0, "out.nc: complete\n", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
+    uninterrupted = dlnmc.study(tmp_path / "long.toml", tmp_path / "reference.nc", threads=2, progress=False)
+    same_data(dlnmc.open(tmp_path / "out.nc"), uninterrupted)
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
@@ -324,7 +343,7 @@ main()
 @pytest.mark.parametrize(("module", "name"), [("files", "_write"), ("runs", "remove_parts")])
 @pytest.mark.parametrize("last", ["study", "merge"])
 def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, name, last, tmp_path):
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=64))
+    (tmp_path / "long.toml").write_text(LONG.format(paths=64))
     study = ["study", "long.toml", "-o", "out.nc", "--quiet"]
     if last == "merge":
         subprocess.run([sys.executable, "-m", "dlnmc", *study, "--chunk", "1/1"], cwd=tmp_path, check=True, timeout=120)
@@ -339,7 +358,7 @@ def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, 
 
 def test_a_run_that_starts_over_is_left_alone_by_those_who_ask_for_the_result(tmp_path):
     out, changes = tmp_path / "out.nc", ["paths=9", "dt=0.1"]
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=64))
+    (tmp_path / "long.toml").write_text(LONG.format(paths=64))
     dlnmc.study(tmp_path / "long.toml", out, changes=changes)
     plan = dlnmc.studies.load(tmp_path / "long.toml", [*changes, "seed=2"])
     ChunkStore.opened(tmp_path / "out.parts", plan.members(), config=plan.tables())
@@ -350,7 +369,7 @@ def test_a_run_that_starts_over_is_left_alone_by_those_who_ask_for_the_result(tm
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, reference, monkeypatch):
     ticks = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(ticks)))
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=256))
+    (tmp_path / "long.toml").write_text(LONG.format(paths=256))
     tree = dlnmc.study(tmp_path / "long.toml", tmp_path / "out.nc", progress=False)
     monkeypatch.undo()
     same_data(tree, reference)
@@ -380,31 +399,48 @@ def test_what_is_there_counts_as_room_for_what_is_missing(tmp_path, monkeypatch)
     """A disk that was large enough for all of a run is large enough for the rest of it."""
     monkeypatch.chdir(tmp_path)
     for share in (1, 2):
-        runs.share(STUDY_TABLES, "out.nc", Share(share, 2), progress=False)
+        runs.share(TABLES, "out.nc", Share(share, 2), progress=False)
         used = sum(path.stat().st_size for path in tmp_path.rglob("*.*") if path.is_file())
         room = shutil._ntuple_diskusage(10**9, used, int(1.05 * NEEDED) - used)
         monkeypatch.setattr(shutil, "disk_usage", lambda place, room=room: room)
-    runs.study(STUDY_TABLES, "out.nc", progress=False)
+    runs.study(TABLES, "out.nc", progress=False)
+
+
+def test_a_share_takes_the_memory_of_its_chunks_and_merging_that_of_the_result(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    members = studies.load(TABLES).members()
+    room = 2**28
+    monkeypatch.setattr(machine, "memory", lambda: room)
+    monkeypatch.setattr(estimates, "_result", lambda costs, paths: 2.0**28)
+    refused(lambda: runs.study(TABLES, "out.nc", progress=False), "the results", "of memory")
+    for share in (1, 2):
+        runs.share(TABLES, "out.nc", Share(share, 2), progress=False)
+    refused(lambda: runs.merge("out.nc"), "the results", "of memory")
+    room = 2**20
+    refused(lambda: runs.share(TABLES, "new.nc", Share(1, 2), progress=False), "the chunks at work", "of memory")
+    room = 2**30
+    assert "sampler" in runs.merge("out.nc")
+    assert estimates.estimate(members, 2).memory == estimates.estimate(members, 2, whole=False).memory + 2.0**28
 
 
 def test_a_bad_request_deletes_nothing_and_leaves_nothing(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused(lambda: runs.study(STUDY_TABLES, "out.nc", executor="thread", progress=False), "executor = 'thread'")
+    refused(lambda: runs.study(TABLES, "out.nc", executor="thread", progress=False), "executor = 'thread'")
     assert list(tmp_path.iterdir()) == []
-    runs.share(STUDY_TABLES, "out.nc", Share(1, 2), progress=False)
+    runs.share(TABLES, "out.nc", Share(1, 2), progress=False)
     before = sorted(tmp_path.glob("out.parts/*.chunk"))
     changes = ["seed=2"]
     refused(
-        lambda: runs.study(STUDY_TABLES, "out.nc", changes=changes, executor="thread", fresh=True, progress=False),
+        lambda: runs.study(TABLES, "out.nc", changes=changes, executor="thread", fresh=True, progress=False),
         "executor = 'thread'",
     )
     assert sorted(tmp_path.glob("out.parts/*.chunk")) == before
-    refused(lambda: runs.study(STUDY_TABLES, "x" * 201, progress=False), "x" * 201, "at most 200 bytes")
+    refused(lambda: runs.study(TABLES, "x" * 201, progress=False), "x" * 201, "at most 200 bytes")
 
 
 def test_a_result_that_is_computed_anew_has_a_status(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    runs.study(STUDY_TABLES, "out.nc", progress=False)
+    runs.study(TABLES, "out.nc", progress=False)
     assert runs.status("out.nc") is None
     with started(tmp_path, "--fresh", paths=2048) as process:
         wait_for_chunks(process, tmp_path, 2)

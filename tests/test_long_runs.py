@@ -102,7 +102,7 @@ def test_a_study_that_is_killed_gives_the_same_bits(executor, tmp_path, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 def test_twenty_kills_of_a_study_of_a_minute(executor, tmp_path, record):
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=11520, dt=1e-4))
+    (tmp_path / "long.toml").write_text(STUDY.format(paths=15360, dt=1e-4))
     found = kill_and_continue(tmp_path, executor, 20, 4.0)
     losses = found["losses"]
     record(

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dlnmc import executors, machine
+from dlnmc import exact_sampling, executors, machine
 
 GIB = 2**30
 
@@ -77,8 +77,8 @@ def test_the_least_of_affinity_and_limits_counts(groups, files, expected):
 
 def test_what_does_not_fit_into_the_group_is_refused(groups, refused):
     groups(**OF_TWO, **{"sys/fs/cgroup/jobs/mine/memory.max": str(2 * GIB)})
-    executors.refuse_more_than_memory(1.9 * GIB, 5, "take fewer")
-    refused(lambda: executors.refuse_more_than_memory(2.1 * GIB, 5, "take fewer"), "paths = 5", "2.1 GiB", "2 GiB")
+    exact_sampling.refuse_more_than_fit(2**26, 2)
+    refused(lambda: exact_sampling.refuse_more_than_fit(2**26 + 1, 2), f"paths = {2**26 + 1}", "2 GiB", "fewer paths")
 
 
 def test_the_number_asked_for_counts_more(groups):

@@ -1,16 +1,14 @@
 """Studies: from a name, a file or a mapping to a result; continued, refused, started over, interrupted."""
 
 import json
-import re
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 
 import numpy as np
 import pytest
 import xarray as xr
+from commands import same_data
 
 import dlnmc
 from dlnmc import simulation, studies
@@ -47,26 +45,6 @@ def tiny(tmp_path, monkeypatch):
         return dlnmc.study(tables, output, changes=changes, threads=threads, progress=False, **options)
 
     return run
-
-
-@pytest.fixture
-def nothing_is_computed(monkeypatch):
-    def refuse(*arguments):
-        raise AssertionError("something was computed")
-
-    return lambda: monkeypatch.setattr(simulation, "compute", refuse)
-
-
-def same_data(one, other):
-    """Assert that all variables and coordinates of two results agree bit by bit."""
-    assert [node.path for node in one.subtree] == [node.path for node in other.subtree]
-    for a, b in zip(one.subtree, other.subtree, strict=True):
-        first, second = a.to_dataset(inherit=False), b.to_dataset(inherit=False)
-        assert set(first.variables) == set(second.variables)
-        for name in first.variables:
-            x, y = first[name].to_numpy(), second[name].to_numpy()
-            assert (x.dtype, x.shape) == (y.dtype, y.shape), name
-            assert x.tolist() == y.tolist() if x.dtype.kind in "OUT" else x.tobytes() == y.tobytes(), name
 
 
 # --- where a study comes from -----------------------------------------------------------------------------------------
@@ -329,58 +307,6 @@ def test_a_path_that_fails_stops_the_study(tiny, tmp_path, refused):
     changes = ["dt=10.0", "duration=1000.0", "depth=4.0", "scheme=euler_maruyama"]
     refused(lambda: tiny(*changes), "non-finite", "dt = 10", error=dlnmc.RunFailed)
     assert not (tmp_path / "out.nc").exists()
-
-
-# --- interrupted in earnest -------------------------------------------------------------------------------------------
-
-LONG = {  # a few seconds on one thread, 32 chunks
-    "model": {"width": 16, "depth": [1.0, 2.0], "beta": 16.0},
-    "run": {"paths": 1024, "dt": 2e-3, "burn_in": 1.0, "duration": 2.0, "scheme": "leimkuhler_matthews"},
-}
-STARTER = (  # a shell in the background ignores SIGINT, and its children with it
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
-)
-
-
-def start(folder):
-    line = [sys.executable, "-c", STARTER, "study", "long.toml", "-o", "out.nc", "--threads", "1", "--quiet"]
-    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_chunks(process, folder, least):
-    """Wait until so many chunks are on disk."""
-    began = time.monotonic()
-    while len(list(folder.glob("out.parts/*.chunk"))) < least:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() - began < 120.0
-        time.sleep(0.005)
-
-
-def test_a_study_that_is_interrupted_terminated_and_killed_gives_the_same_bits(tmp_path):
-    (tmp_path / "long.toml").write_text(as_toml(LONG))
-    kept = 0
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        with start(tmp_path) as process:
-            wait_for_chunks(process, tmp_path, kept + 3)
-            began = time.monotonic()
-            process.send_signal(number)
-            out, err = process.communicate(timeout=60)
-            assert time.monotonic() - began < 1.5
-        assert process.returncode == code, err
-        assert out == ""
-        assert not (tmp_path / "out.nc").exists()
-        assert len(list(tmp_path.glob("out.parts/*.chunk"))) >= kept + 3
-        kept = len(list(tmp_path.glob("out.parts/*.chunk")))
-        if number != signal.SIGKILL:
-            line = r"dlnmc: interrupted: (\d+) of 32 chunks were done; kept in out.parts; the same command continues\n"
-            assert (said := re.fullmatch(line, err)), err
-            assert kept - 1 <= int(said[1]) <= kept  # never more than is on disk
-    with start(tmp_path) as process:
-        out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (0, "out.nc: complete\n", "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
-    uninterrupted = dlnmc.study(tmp_path / "long.toml", tmp_path / "reference.nc", threads=2, progress=False)
-    same_data(dlnmc.open(tmp_path / "out.nc"), uninterrupted)
 
 
 def test_a_result_of_other_kernels_is_not_taken_for_complete(tiny, refused):

@@ -67,16 +67,6 @@ def pool_of(executor: Executor, work: Work, threads: int, advanced: Advanced) ->
     return ClusterPool(executor, work)
 
 
-def refuse_more_than_memory(needed: float, paths: int, advice: str) -> None:
-    """Raise InvalidValue where results of so many bytes do not fit in the memory that this process has."""
-    memory = machine.memory()
-    if needed > memory:
-        raise InvalidValue(
-            f"paths = {paths}: the results would take {needed / 2**30:.3g} GiB, and there are "
-            f"{memory / 2**30:.3g} GiB of memory; {advice}"
-        )
-
-
 def run_in_threads(
     tasks: Iterable[Any],
     work: Callable[[Any, Callable[[], bool]], Any | None],
