@@ -211,6 +211,7 @@ def bench(as_json: bool, threads: int | None) -> None:
 
 
 LAST_SECONDS = 0.7  # for threads to end, and processes with them, which then leave nothing behind
+AGAIN_SECONDS = 0.05  # after an interrupt was raised where Python has to drop it
 PATIENCE = 5.0  # seconds after a signal, in which others like it are heard and nothing more: work is being put away
 
 
@@ -221,7 +222,8 @@ def _signals(last: bool) -> Iterator[list[int]]:
     Where it is the `last` that a process does, further signals are ignored while the interpreter ends.
     """
     seen: list[int] = []
-    first = -math.inf
+    repeated: list[threading.Timer] = []
+    first, report = -math.inf, sys.unraisablehook
 
     def handler(number: int, frame: FrameType | None) -> None:
         nonlocal first
@@ -230,11 +232,26 @@ def _signals(last: bool) -> Iterator[list[int]]:
             first = time.monotonic()
             raise KeyboardInterrupt
 
+    def dropped(what: "sys.UnraisableHookArgs") -> None:
+        """Python drops exceptions of callbacks, those of the compiler for one, and of what is collected as garbage."""
+        nonlocal first
+        if seen and what.exc_type is KeyboardInterrupt:
+            first = -math.inf
+            repeated.append(threading.Timer(AGAIN_SECONDS, signal.raise_signal, seen[-1:]))
+            repeated[-1].daemon = True
+            repeated[-1].start()
+        else:
+            report(what)
+
     handled = [signal.SIGTERM] + [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     previous = {number: signal.signal(number, handler) for number in handled}
+    sys.unraisablehook = dropped
     try:
         yield seen
     finally:
+        sys.unraisablehook = report
+        for timer in repeated:
+            timer.cancel()
         for number, before in previous.items():
             if not (last and seen):
                 signal.signal(number, before)

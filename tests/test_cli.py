@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -367,6 +368,38 @@ def test_sigterm_ends_with_143_and_its_handler_is_gone_afterwards(dlnmc_command,
     monkeypatch.setattr(runs, "study", lambda *a, **o: signal.raise_signal(signal.SIGTERM))
     assert dlnmc_command("study", "semicircle") == (143, "", "dlnmc: interrupted\n")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Dying:
+    """What is interrupted while it is collected as garbage, where Python drops exceptions."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_where_python_drops_it_is_heard_again(number, dlnmc_command, monkeypatch):
+    def run(*arguments, **options):
+        Dying(number)
+        time.sleep(60.0)
+
+    monkeypatch.setattr(runs, "study", run)
+    hook = sys.unraisablehook
+    assert dlnmc_command("study", "semicircle") == (128 + number, "", "dlnmc: interrupted\n")
+    assert sys.unraisablehook is hook
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
+def test_other_exceptions_that_python_drops_are_reported_as_ever(dlnmc_command, monkeypatch):
+    found = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: found.append(what.exc_type))
+    monkeypatch.setattr(Dying, "__del__", raising(ValueError("a bug")))
+    monkeypatch.setattr(runs, "study", lambda *a, **o: Dying(0) and None)
+    dlnmc_command("study", "semicircle")
+    assert found == [ValueError]
 
 
 def test_a_bug_is_not_hidden(dlnmc_command, monkeypatch):
