@@ -237,7 +237,8 @@ def _signals(last: bool) -> Iterator[list[int]]:
         nonlocal first
         if seen and what.exc_type is KeyboardInterrupt:
             first = -math.inf
-            repeated.append(threading.Timer(AGAIN_SECONDS, signal.raise_signal, seen[-1:]))
+            again = (threading.main_thread().ident, seen[-1])  # which ends what it waits for
+            repeated.append(threading.Timer(AGAIN_SECONDS, signal.pthread_kill, again))
             repeated[-1].daemon = True
             repeated[-1].start()
         else:
