@@ -12,9 +12,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,8 @@ import xarray as xr
 from dlnmc.errors import InvalidValue, RunFailed
 from dlnmc.inspection import LAYOUT, inspect
 from dlnmc.store import write_atomically
+
+Result = TypeVar("Result")
 
 TRAILER = b"\ndlnmc file sha256 "
 TRAILER_SIZE = len(TRAILER) + 64
@@ -43,7 +46,9 @@ def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     tree.attrs |= {"content_sha256": content_hash(tree)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: _write(tree, file))
+        write_atomically(
+            path, lambda file: _undisturbed(lambda: _write(tree, file), lambda: file.unlink(missing_ok=True))
+        )
     except (OSError, RuntimeError) as error:
         raise RunFailed(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return path
@@ -65,8 +70,7 @@ def _write(tree: xr.DataTree, file: Path) -> None:
         node.path: {name: _encoding(variable) for name, variable in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
     }
-    with _NETCDF:
-        tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
+    tree.to_netcdf(file, engine="netcdf4", encoding=encoding)
     with file.open("rb+") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
         written.write(TRAILER + digest.encode())
@@ -89,8 +93,7 @@ def open(path: str | Path) -> xr.DataTree:
         if (digest := _checked_digest(path)) not in _SOUND:
             inspect(path)
             _SOUND.add(digest)
-        with _NETCDF, xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
-            tree = xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
+        tree = _undisturbed(lambda: _loaded(path))
     except OSError as error:
         raise InvalidValue(f"{path}: {error.strerror or error}") from None
     except MemoryError:
@@ -103,6 +106,37 @@ def open(path: str | Path) -> xr.DataTree:
         raise InvalidValue(f"{path}: damaged: the contents do not agree with their checksum")
     tree.attrs = _own(tree.attrs)
     return tree
+
+
+def _loaded(path: Path) -> xr.DataTree:
+    with xr.open_datatree(path, engine="netcdf4") as lazy:  # load_datatree forgets /histogram/samples
+        return xr.DataTree.from_dict({node.path: node.to_dataset(inherit=False).load() for node in lazy.subtree})
+
+
+def _undisturbed(work: Callable[[], Result], undo: Callable[[], object] = lambda: None) -> Result:
+    """The result of work with the netCDF library, which is done in a thread of its own.
+
+    Ctrl-C is raised in the main thread, at any place, and between two lines of xarray it would leave a lock held for
+    ever. Here it ends the call at once; the work is done to its end, and undone.
+    """
+    given_up = threading.Event()
+
+    def alone() -> Result:
+        with _NETCDF:
+            try:
+                return work()
+            finally:
+                if given_up.is_set():
+                    undo()
+
+    pool = ThreadPoolExecutor(1, "netCDF")
+    try:
+        return pool.submit(alone).result()
+    except BaseException:
+        given_up.set()
+        raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _checked_digest(path: Path) -> str:

@@ -7,8 +7,10 @@ import hashlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
@@ -464,6 +466,54 @@ def test_a_file_that_exists_is_replaced(tmp_path, saved, network_tree, dyson_tre
     files.save(network_tree, path)
     files.save(dyson_tree, path)
     xr.testing.assert_identical(files.open(path), dyson_tree)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Function: assert that Ctrl-C ends a call that is in the midst of a method of xarray, which then goes on."""
+
+    def check(call, owner, method):
+        entered, left, go_on = threading.Event(), threading.Event(), threading.Event()
+        original = getattr(owner, method)
+
+        def slow(*arguments, **options):
+            entered.set()
+            go_on.wait()
+            try:
+                return original(*arguments, **options)
+            finally:
+                left.set()
+
+        def press():
+            entered.wait()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, slow)
+            threading.Thread(target=press).start()
+            with pytest.raises(KeyboardInterrupt):
+                call()
+            assert entered.is_set()
+            assert not left.is_set()
+            go_on.set()
+            left.wait()
+
+    return check
+
+
+def test_ctrl_c_ends_the_writing_of_a_file_and_does_not_stop_in_its_midst(interrupted, tmp_path, network_tree):
+    """A lock of xarray that is held when an interrupt comes would be waited for without end."""
+    path = tmp_path / "run.nc"
+    interrupted(lambda: files.save(network_tree, path), xr.DataTree, "to_netcdf")
+    with files._NETCDF:  # when all is undone
+        assert names(tmp_path) == []
+    files.save(network_tree, path)
+    xr.testing.assert_identical(files.open(path), network_tree)
+
+
+def test_ctrl_c_ends_the_reading_of_a_file_and_does_not_stop_in_its_midst(interrupted, saved, network_tree):
+    interrupted(lambda: files.open(saved), xr, "open_datatree")
+    xr.testing.assert_identical(files.open(saved), network_tree)
 
 
 def test_the_hash_of_the_contents_is_of_contents_alone(saved, network_tree):
