@@ -319,7 +319,11 @@ def test_the_peak_of_memory_is_at_most_the_estimate_and_not_far_below(run, depth
 
 @pytest.mark.parametrize(
     "run",
-    [{"draws": 8, "observations": 8}, {"state": "matrix", "draws": 2, "observations": 2}, {"bins": 20_000}],
+    [
+        {"draws": 8, "observations": 8},
+        {"state": "matrix", "draws": 2, "observations": 2, "paths": 1000},
+        {"bins": 5_000},
+    ],
 )
 def test_files_take_at_most_the_estimate_of_disk_and_at_least_half(run, tmp_path, monkeypatch):
     sizes = []
@@ -345,6 +349,7 @@ def test_processes_take_memory_of_their_own_and_what_a_cluster_computes_takes_no
     assert cluster == estimate(members, 1).memory < threads
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells of processes")
 def test_a_process_takes_at_most_the_memory_that_is_set_aside_for_it(tmp_path):
     found = subprocess.run(

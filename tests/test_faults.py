@@ -174,16 +174,15 @@ def test_missing_damaged_foreign_and_stale_chunks_are_computed_again(tmp_path, r
 
 def test_merging_refuses_what_is_damaged_or_missing_and_says_how_much(tmp_path, reference, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for share in ("1/2", "2/2"):
-        code, out, err = ended(started(tmp_path, "--chunk", share))
-        assert (code, err) == (0, "")
-        assert out == f"share {share} of out.nc: complete; when all are: dlnmc merge out.nc\n"
+    told = "share 1/2 of out.nc: complete; when all are: dlnmc merge out.nc\n"
+    assert ended(started(tmp_path, "--chunk", "1/2")) == (0, told, "")
+    runs.share("long.toml", "out.nc", Share(2, 2), progress=False)
     files = sorted(tmp_path.glob("out.parts/*.chunk"))
     content = files[3].read_bytes()
     files[3].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     refused(lambda: runs.merge("out.nc"), f"1 of {len(files)} chunks", "missing or damaged")
     assert not (tmp_path / "out.nc").exists()
-    assert ended(started(tmp_path, "--chunk", "2/2"))[0] == 0
+    runs.share("long.toml", "out.nc", Share(2, 2), progress=False)
     runs.merge("out.nc")
     same_data(dlnmc.open("out.nc"), reference)
     same_data(runs.merge("out.nc"), reference)  # a job that is queued again finds it complete
@@ -259,7 +258,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_
 def test_a_study_that_is_interrupted_terminated_and_killed_gives_the_same_bits(tmp_path):
     kept = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        with started(tmp_path, paths=1024) as process:
+        with started(tmp_path, paths=512) as process:
             wait_for_chunks(process, tmp_path, kept + 3)
             began = time.monotonic()
             process.send_signal(number)
@@ -271,10 +270,13 @@ def test_a_study_that_is_interrupted_terminated_and_killed_gives_the_same_bits(t
         assert len(list(tmp_path.glob("out.parts/*.chunk"))) >= kept + 3
         kept = len(list(tmp_path.glob("out.parts/*.chunk")))
         if number != signal.SIGKILL:
-            line = r"dlnmc: interrupted: (\d+) of 32 chunks were done; kept in out.parts; the same command continues\n"
+            line = (
+                r"dlnmc: interrupted: (\d+) of (\d+) chunks were done; kept in out.parts; the same command continues\n"
+            )
             assert (said := re.fullmatch(line, err)), err
+            assert int(said[2]) == len(plan_chunks(studies.load(tmp_path / "long.toml").members()))
             assert kept - 1 <= int(said[1]) <= kept  # never more than is on disk
-    with started(tmp_path, paths=1024) as process:
+    with started(tmp_path, paths=512) as process:
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "out.nc: complete\n", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.toml", "out.nc"]
@@ -346,7 +348,7 @@ def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, 
     (tmp_path / "long.toml").write_text(LONG.format(paths=64))
     study = ["study", "long.toml", "-o", "out.nc", "--quiet"]
     if last == "merge":
-        subprocess.run([sys.executable, "-m", "dlnmc", *study, "--chunk", "1/1"], cwd=tmp_path, check=True, timeout=120)
+        runs.share(tmp_path / "long.toml", tmp_path / "out.nc", Share(1, 1), progress=False)
     line = study if last == "study" else ["merge", "out.nc"]
     killed = [sys.executable, "-c", KILLED.format(module=module, name=name), *line]
     assert subprocess.run(killed, cwd=tmp_path, check=False, timeout=120).returncode == -signal.SIGKILL

@@ -28,6 +28,7 @@ def running(tmp_path, monkeypatch):
         command.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["threads", "shares"])
 def test_a_study_is_killed_continued_and_compared(way, running):
     found, study = running
@@ -38,6 +39,7 @@ def test_a_study_is_killed_continued_and_compared(way, running):
     assert list(soak.mentioned(found.work / "run-0")) == []
 
 
+@pytest.mark.slow
 def test_one_bit_that_is_different_is_seen(running):
     found, study = running
     tree = study.reference.copy(deep=True)
@@ -49,6 +51,7 @@ def test_one_bit_that_is_different_is_seen(running):
         found.run(study._replace(reference=tree), "threads")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_left_is_seen(running, monkeypatch):
     found, study = running
     phase = found.phase
