@@ -68,10 +68,11 @@ def study(
     changed = [*changes, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
     share = None if chunk is None else Share.parsed(chunk)
+    how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor}
     if dry_run:
-        click.echo(runs.foreseen(source, target, changes=changed, threads=threads, executor=executor).as_text())
+        click.echo(runs.foreseen(source, target, **how, whole=share is None).as_text())
         return
-    how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor, "progress": not quiet}
+    how["progress"] = not quiet
     if share is None:
         runs.study(source, target, **how, fresh=fresh)
         click.echo(f"{target}: complete")
@@ -232,13 +233,15 @@ def _signals(last: bool) -> Iterator[list[int]]:
             first = time.monotonic()
             raise KeyboardInterrupt
 
+    def again() -> None:
+        nonlocal first
+        first = -math.inf
+        signal.pthread_kill(threading.main_thread().ident or 0, seen[-1])  # it ends what the thread waits for
+
     def dropped(what: "sys.UnraisableHookArgs") -> None:
         """Python drops exceptions of callbacks, those of the compiler for one, and of what is collected as garbage."""
-        nonlocal first
         if seen and what.exc_type is KeyboardInterrupt:
-            first = -math.inf
-            again = (threading.main_thread().ident, seen[-1])  # which ends what it waits for
-            repeated.append(threading.Timer(AGAIN_SECONDS, signal.pthread_kill, again))
+            repeated.append(threading.Timer(AGAIN_SECONDS, again))
             repeated[-1].daemon = True
             repeated[-1].start()
         else:
@@ -270,6 +273,8 @@ def _leave(code: int, text: str = "") -> NoReturn:
     for thread in working:
         thread.join(max(end - time.monotonic(), 0.0))
     if any(thread.is_alive() for thread in working):
+        if "dlnmc.files" in sys.modules:  # it takes long to import
+            sys.modules["dlnmc.files"].undo_abandoned()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

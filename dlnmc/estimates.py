@@ -206,7 +206,8 @@ def _memory_of(members: Sequence[Member], threads: int, executor: Executor, whol
     processes = threads * (PROCESS + handed) if kind == "processes" else 0.0
 
     def needed(costs: Sequence[Costs], paths: Sequence[int]) -> float:
-        return processes + _working(costs, paths, here) + (_result(costs, paths) if whole else 0.0)
+        statuses = 8.0 * sum(paths)
+        return processes + statuses + _working(costs, paths, here) + (_result(costs, paths) if whole else 0.0)
 
     return needed
 

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,8 @@ TRAILER_SIZE = len(TRAILER) + 64
 BLOCK = 2**20
 _SOUND: set[str] = set()  # digests of files that this process wrote, or has inspected
 _NETCDF = threading.Lock()  # the netCDF library is not thread-safe
+_ABANDONED: list[Callable[[], object]] = []  # what undoes work that was given up
+LOOK_SECONDS = 0.1
 
 
 def save(result: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
@@ -131,12 +133,22 @@ def _undisturbed(work: Callable[[], Result], undo: Callable[[], object] = lambda
 
     pool = ThreadPoolExecutor(1, "netCDF")
     try:
-        return pool.submit(alone).result()
+        future = pool.submit(alone)
+        while not wait([future], LOOK_SECONDS).done:  # without an end, a signal that comes just before is not heard
+            pass
+        return future.result()
     except BaseException:
         given_up.set()
+        _ABANDONED.append(undo)
         raise
     finally:
         pool.shutdown(wait=False)
+
+
+def undo_abandoned() -> None:
+    """Undo what was given up and may still be at work, for a process that ends at once."""
+    for undo in _ABANDONED:
+        undo()
 
 
 def _checked_digest(path: Path) -> str:

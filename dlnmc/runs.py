@@ -112,12 +112,16 @@ def foreseen(
     changes: Sequence[str] = (),
     threads: int | None = None,
     executor: Executor = None,
+    whole: bool = True,
 ) -> Estimate:
-    """What a study will take, from its beginning; requests that cannot be met are refused. Nothing is written."""
+    """What a study will take, from its beginning; requests that cannot be met are refused. Nothing is written.
+
+    `whole` tells whether its result is made here, or only chunks for it.
+    """
     plan = load(source, changes)
     members = plan.members()
-    _refuse_what_cannot_be(members, output_of(plan, output), threads, executor)
-    return estimate(members, threads, executor=executor)
+    _refuse_what_cannot_be(members, output_of(plan, output), threads, executor, whole)
+    return estimate(members, threads, executor=executor, whole=whole)
 
 
 def _refuse_what_cannot_be(
@@ -245,8 +249,10 @@ def _remove_parts_of(complete: xr.DataTree, parts: Path) -> None:
     """Remove the parts of a result that is complete, whose run was killed when it had written it."""
     with contextlib.suppress(OSError):
         found = Manifest.read(parts)
-        if found is not None and found.identity.get("runs") == attribute(complete, "identity").get("runs"):
-            remove_parts(parts)
+        if found is not None:
+            own = {key: value for key, value in found.identity.items() if key != "continues"}
+            if own == attribute(complete, "identity"):
+                remove_parts(parts)
 
 
 def _clear(parts: Path, complete: xr.DataTree) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -356,20 +357,20 @@ def execute(
     if share is not None:
         chunks = list(share.of(chunks))
     whole = [Collected(member) for member in members]
-    tallies: dict[Chunk, NDArray[np.float64]] = {}
+    statuses: dict[Chunk, NDArray[np.float64]] = {}
 
     def collect(chunk: Chunk, arrays: Arrays) -> None:
         if share is None:
             whole[chunk.member].add(chunk, arrays)
-        tallies[chunk] = arrays["tally"]
+        statuses[chunk] = arrays["tally"][:, STATUS].copy()
 
     if store is not None:
         for chunk in chunks:
-            if (kept := store.load(chunk, result_form(members[chunk.member], chunk))) is not None:
+            if (kept := store.load(chunk, partial(result_form, members[chunk.member], chunk))) is not None:
                 collect(chunk, kept)
-    missing = [chunk for chunk in chunks if chunk not in tallies]
+    missing = [chunk for chunk in chunks if chunk not in statuses]
     with Progress(sum(costs[chunk] for chunk in chunks), progress, "sampling") as bar:
-        bar.advance(sum(costs[chunk] for chunk in tallies))
+        bar.advance(sum(costs[chunk] for chunk in statuses))
 
         def finished(chunk: Chunk, arrays: Arrays) -> None:
             if store is not None:
@@ -378,17 +379,17 @@ def execute(
             if not pool.reports:
                 bar.advance(costs[chunk])
             if np.any(arrays["tally"][:, STATUS] >= 0):
-                _refuse_failed_paths(members, tallies)
+                _refuse_failed_paths(members, statuses)
 
         try:
             if missing:
                 pool = pool_of(executor, ChunkWork(members, store), count, bar.advance)
                 count = pool.size
                 compute(pool, missing, finished, bar.show)
-            _refuse_failed_paths(members, tallies)
+            _refuse_failed_paths(members, statuses)
         except KeyboardInterrupt:
             where = f"kept in {store.directory}; the same command continues" if store else "nothing was kept"
-            raise Interrupted(f"interrupted: {len(tallies)} of {len(chunks)} chunks were done; {where}") from None
+            raise Interrupted(f"interrupted: {len(statuses)} of {len(chunks)} chunks were done; {where}") from None
         except PathsFailed:
             if store is not None and share is None:
                 store.remove()  # the same run would fail in the same way
@@ -402,33 +403,33 @@ def collected(members: Sequence[Member], store: ChunkStore) -> tuple[list[Arrays
     Raises RunFailed where too many paths failed.
     """
     whole = [Collected(member) for member in members]
-    tallies: dict[Chunk, NDArray[np.float64]] = {}
+    statuses: dict[Chunk, NDArray[np.float64]] = {}
     missing = []
     for chunk in plan_chunks(members):
-        arrays = store.load(chunk, result_form(members[chunk.member], chunk))
+        arrays = store.load(chunk, partial(result_form, members[chunk.member], chunk))
         if arrays is None:
             missing.append(chunk)
         else:
             whole[chunk.member].add(chunk, arrays)
-            tallies[chunk] = arrays["tally"]
-    _refuse_failed_paths(members, tallies)
+            statuses[chunk] = arrays["tally"][:, STATUS].copy()
+    _refuse_failed_paths(members, statuses)
     return [own.arrays for own in whole], missing
 
 
-def _refuse_failed_paths(members: Sequence[Member], tallies: Mapping[Chunk, NDArray[np.float64]]) -> None:
+def _refuse_failed_paths(members: Sequence[Member], statuses: Mapping[Chunk, NDArray[np.float64]]) -> None:
     """Raise RunFailed if more paths of a member failed than may: how many so far, the first, and what to change."""
     by_member: dict[int, dict[Chunk, NDArray[np.float64]]] = {}
-    for chunk, tally in tallies.items():
-        by_member.setdefault(chunk.member, {})[chunk] = tally
+    for chunk, status in statuses.items():
+        by_member.setdefault(chunk.member, {})[chunk] = status
     for index, own in by_member.items():
         member, run = members[index], members[index].run
-        failed = [(chunk, int(row)) for chunk in sorted(own) for row in np.flatnonzero(own[chunk][:, STATUS] >= 0)]
+        failed = [(chunk, int(row)) for chunk in sorted(own) for row in np.flatnonzero(own[chunk] >= 0)]
         if len(failed) > run.failed_fraction * run.paths:
             advice = "a smaller dt, or a start nearer to equilibrium"
             if run.scheme == "gradient_flow":  # whose steps adapt
                 advice = "another tolerance, or another start"
             done, (chunk, row) = sum(map(len, own.values())), failed[0]
-            path, step = place_of(member, chunk).paths[row], int(own[chunk][row, STATUS])
+            path, step = place_of(member, chunk).paths[row], int(own[chunk][row])
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
                 f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "

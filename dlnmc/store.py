@@ -237,10 +237,14 @@ class ChunkStore:
 
     def _is_sealed(self, path: Path) -> bool:
         """Whether a chunk is of this run, and undamaged. It is not kept in memory."""
-        with path.open("rb") as file:
-            header, digest = file.readline(LONGEST_LINE), self._digest(path, b"")
-            for part in iter(partial(file.read, 2**20), b""):
-                digest.update(part)
+        digest = self._digest(path, b"")
+        try:
+            with path.open("rb") as file:
+                header = file.readline(LONGEST_LINE)
+                for part in iter(partial(file.read, 2**20), b""):
+                    digest.update(part)
+        except OSError:
+            return False
         return header == _line(MAGIC, digest, b"")
 
     def _write(self, path: Path, magic: bytes, note: bytes, arrays: Arrays, durable: bool) -> None:
@@ -257,14 +261,12 @@ class ChunkStore:
 
         write_atomically(path, write, durable)
 
-    def _read(self, path: Path, magic: bytes, form: Form | None) -> Arrays | None:
+    def _read(self, path: Path, magic: bytes, wanted: Callable[[], Form] | None) -> Arrays | None:
         """The arrays of a file; None where there is none, or a damaged one, or one from elsewhere, or of other form."""
-        most = math.inf
-        if form is not None:
-            needed = (math.prod(shape) * kind.itemsize + HEADERS for shape, kind in form.values())
-            most = LONGEST_LINE + HEADERS + sum(needed)
         try:
-            if path.stat().st_size > most:
+            size = path.stat().st_size
+            form = wanted() if wanted else None
+            if form is not None and size > _most_bytes(form):
                 return None
             header, newline, payload = path.read_bytes().partition(b"\n")
         except OSError:
@@ -287,7 +289,7 @@ class ChunkStore:
         except OSError as error:
             raise RunFailed(f"{self.directory}: {error.strerror or error}; the same command continues") from None
 
-    def load(self, chunk: Chunk, form: Form | None = None) -> Arrays | None:
+    def load(self, chunk: Chunk, form: Callable[[], Form] | None = None) -> Arrays | None:
         """The stored result of a chunk; None where there is none, or it is damaged or belongs elsewhere.
 
         Nor is one taken that is not of the form that is asked for: whoever knows a manifest can seal what he likes.
@@ -303,7 +305,7 @@ class ChunkStore:
             note = f" done {fraction:.6f}".encode()
             self._write(self._path(chunk, "state"), STATE_MAGIC, note, state, durable=False)
 
-    def load_state(self, chunk: Chunk, form: Form | None = None) -> Arrays | None:
+    def load_state(self, chunk: Chunk, form: Callable[[], Form] | None = None) -> Arrays | None:
         """The state from which a chunk goes on; None where there is none that can be used."""
         return self._read(self._path(chunk, "state"), STATE_MAGIC, form)
 
@@ -330,6 +332,11 @@ class ChunkStore:
         remove_parts(self.directory)
 
 
+def _most_bytes(form: Form) -> int:
+    """The size of a file that holds arrays of this form, at most."""
+    return LONGEST_LINE + HEADERS + sum(math.prod(shape) * kind.itemsize + HEADERS for shape, kind in form.values())
+
+
 def _line(magic: bytes, digest: "hashlib._Hash", note: bytes) -> bytes:
     """The first line of a file."""
     return magic + digest.hexdigest().encode() + note + b"\n"
@@ -350,5 +357,5 @@ def _arrays(payload: bytes) -> Arrays | None:
                         return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+    except Exception:  # whatever the libraries raise on what somebody made up
         return None

@@ -38,7 +38,7 @@ class ChunkWork:
         if self._here is None:
             self._here = store is not None and store.is_here()
         if store is not None and self._here:
-            begun, keep = store.load_state(chunk, state_form(member, chunk)), partial(store.save_state, chunk)
+            begun, keep = store.load_state(chunk, partial(state_form, member, chunk)), partial(store.save_state, chunk)
         return run_chunk(member, chunk, stopped, advanced, begun, keep, store is not None)
 
     def warm(self) -> None:

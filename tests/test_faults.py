@@ -118,10 +118,13 @@ def test_an_archive_that_claims_more_than_it_holds_is_no_chunk(small, monkeypatc
 def test_a_chunk_or_a_state_of_another_form_is_computed_again(forged, small, same_bits):
     """Whoever has a manifest can seal anything."""
     run, kept, chunk = small
-    good = kept.load(chunk, chunks.result_form(run, chunk))
+    good = kept.load(chunk, lambda: chunks.result_form(run, chunk))
     _, state, arrays = chunks.prepared_call(run, chunk)
     on_its_way = arrays | {"x": state.x, "memory": state.memory, "tally": state.tally, "step": np.array(3)}
-    form = chunks.state_form(run, chunk)
+
+    def form():
+        return chunks.state_form(run, chunk)
+
     kept.save_state(chunk, on_its_way, 0.5)
     assert kept.load_state(chunk, form) is not None
     kept.save_state(chunk, forged(on_its_way), 0.5)
@@ -133,6 +136,56 @@ def test_a_chunk_or_a_state_of_another_form_is_computed_again(forged, small, sam
     assert collected([run], kept)[1] == [chunk]
     (found,), _ = execute([run], threads=1, progress=False, store=kept)
     same_bits(found, good)
+
+
+def archive(header, content=b"", **flags):
+    """A NumPy archive of one array with this header."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as out:
+        text = header.encode("latin1") + b"\n"
+        out.writestr("samples.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        archive("{1: 2, 'a': 3}"),
+        archive("("),
+        archive("{'descr': '<f8', 'fortran_order': False, 'shape': (1180591620717411303424, 0)}"),
+        archive("{'descr': (), 'fortran_order': False, 'shape': (1,)}", bytes(8)),
+        archive("{'descr': 'f8,f8,(', 'fortran_order': False, 'shape': (1,)}", bytes(8)),
+        archive("-" * 9000 + "1"),
+        archive("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}", bytes(8)),
+        archive("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes(8)).replace(
+            b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00"
+        ),
+        archive("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", bytes(8)).replace(
+            b"PK\x01\x02\x14\x03\x14\x00", b"PK\x01\x02\x14\x03\x63\x00"
+        ),
+        b"",
+    ],
+)
+def test_whatever_is_sealed_as_a_chunk_or_a_state_ends_in_no_traceback(payload, small, same_bits):
+    run, kept, chunk = small
+    good = kept.load(chunk)
+    for path, magic in ((kept._path(chunk), store.MAGIC), (kept._path(chunk, "state"), store.STATE_MAGIC)):
+        digest = kept._digest(path, b"")
+        digest.update(payload)
+        path.write_bytes(store._line(magic, digest, b"") + payload)
+    assert kept.load(chunk) is None
+    assert kept.load_state(chunk) is None
+    (found,), _ = execute([run], threads=1, progress=False, store=kept)
+    same_bits(found, good)
+
+
+def test_a_damaged_manifest_is_not_mended_beside_a_chunk_that_cannot_be_read(small, refused):
+    run, kept, chunk = small
+    (kept.directory / "manifest.json").write_text("damaged")
+    path = kept._path(chunk)
+    path.unlink()
+    path.symlink_to("nowhere")
+    refused(lambda: ChunkStore.opened(kept.directory, [run]), "damaged manifest")
 
 
 def test_what_chunks_hold_has_the_form_that_is_asked_for(member, paths_of):
@@ -422,6 +475,9 @@ def test_a_share_takes_the_memory_of_its_chunks_and_merging_that_of_the_result(t
     refused(lambda: runs.share(TABLES, "new.nc", Share(1, 2), progress=False), "the chunks at work", "of memory")
     room = 2**30
     assert "sampler" in runs.merge("out.nc")
+    room = 2**28
+    runs.foreseen(TABLES, whole=False)
+    refused(lambda: runs.foreseen(TABLES), "the results", "of memory")
     assert estimates.estimate(members, 2).memory == estimates.estimate(members, 2, whole=False).memory + 2.0**28
 
 
@@ -438,6 +494,22 @@ def test_a_bad_request_deletes_nothing_and_leaves_nothing(tmp_path, refused, mon
     )
     assert sorted(tmp_path.glob("out.parts/*.chunk")) == before
     refused(lambda: runs.study(TABLES, "x" * 201, progress=False), "x" * 201, "at most 200 bytes")
+
+
+def test_parts_of_other_kernels_are_not_those_of_a_complete_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = ["paths=16"]
+    tree = runs.study(TABLES, "out.nc", changes=changes, progress=False)
+    runs.share(TABLES, "new.nc", Share(1, 2), changes=changes, progress=False)
+    (tmp_path / "new.parts").rename("out.parts")
+    other = tree.copy()
+    other.attrs["identity"] = json.dumps(json.loads(tree.attrs["identity"]) | {"kernels": "0" * 64})
+    dlnmc.save(other, "out.nc")
+    runs.merge("out.nc")
+    assert list(tmp_path.glob("out.parts/*.chunk"))
+    dlnmc.save(tree, "out.nc")
+    runs.merge("out.nc")
+    assert not (tmp_path / "out.parts").exists()
 
 
 def test_a_result_that_is_computed_anew_has_a_status(tmp_path, monkeypatch):

@@ -478,25 +478,29 @@ def interrupted(monkeypatch):
 
         def slow(*arguments, **options):
             entered.set()
-            go_on.wait()
+            assert go_on.wait(60.0)
             try:
                 return original(*arguments, **options)
             finally:
                 left.set()
 
         def press():
-            entered.wait()
+            assert entered.wait(60.0)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
         with monkeypatch.context() as patch:
             patch.setattr(owner, method, slow)
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
             threading.Thread(target=press).start()
-            with pytest.raises(KeyboardInterrupt):
-                call()
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    call()
+            finally:
+                signal.signal(signal.SIGINT, before)
             assert entered.is_set()
             assert not left.is_set()
             go_on.set()
-            left.wait()
+            assert left.wait(60.0)
 
     return check
 
@@ -509,6 +513,35 @@ def test_ctrl_c_ends_the_writing_of_a_file_and_does_not_stop_in_its_midst(interr
         assert names(tmp_path) == []
     files.save(network_tree, path)
     xr.testing.assert_identical(files.open(path), network_tree)
+
+
+LEAVES = """
+import sys, xarray, os, signal, threading, time
+import dlnmc
+from dlnmc import cli, files, runs
+
+def to_netcdf(self, file, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(600):  # as xarray does with every group, which makes the file anew where there is none
+        file.write_bytes(bytes(1000))
+        time.sleep(0.1)
+
+xarray.DataTree.to_netcdf = to_netcdf
+signal.signal(signal.SIGINT, signal.default_int_handler)
+tree = xarray.DataTree(xarray.Dataset({"a": ("x", [1.0])}))
+out = sys.argv.pop()
+runs.study = lambda *arguments, **options: files.save(tree, out)
+cli.main()
+"""
+
+
+def test_a_command_that_ends_while_it_writes_leaves_nothing(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVES, "study", "semicircle", tmp_path / "out.nc"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, "dlnmc: interrupted\n")
+    assert names(tmp_path) == []
 
 
 def test_ctrl_c_ends_the_reading_of_a_file_and_does_not_stop_in_its_midst(interrupted, saved, network_tree):

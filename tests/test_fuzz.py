@@ -21,11 +21,11 @@ SHIPPED = [path.read_text(encoding="utf-8") for path in sorted(studies.folder().
 
 @pytest.fixture
 def tried(dlnmc_command, nothing_is_computed, tmp_path):
-    nothing_is_computed()
     """Function: try a study file; whether it was taken, and how long it took to say so.
 
     Where it is not, it is refused in one line: an exception, a warning among them, goes through.
     """
+    nothing_is_computed()
     tries = iter(range(10**9))
 
     def run(text):
