@@ -325,6 +325,7 @@ def test_a_record_becomes_tables_and_a_picture(monkeypatch, tmp_path):
     assert speeds_page.stale() == ["page.md: run scripts/bench --page"]
 
 
+@pytest.mark.slow
 def test_fast_sums_are_measured_beside_direct_ones():
     seconds = benchmarks.fast_drift_rates(300)
     assert list(seconds) == ["dyson_fast", "dyson_direct", "dln_fast", "dln_direct"]

@@ -305,7 +305,7 @@ print(*sizes.values())
     ("run", "depths"),
     [
         pytest.param({"paths": 16384, "draws": 48}, [2.0], marks=pytest.mark.slow),  # 200 MB of samples
-        ({"paths": 16384, "draws": 16}, [1.0, 2.0, 3.0]),
+        pytest.param({"paths": 16384, "draws": 16}, [1.0, 2.0, 3.0], marks=pytest.mark.slow),
         pytest.param({"paths": 300_000, "draws": 2, "keep_samples": False}, [2.0], marks=pytest.mark.slow),
     ],
 )
