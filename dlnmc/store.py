@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -231,32 +231,33 @@ class ChunkStore:
         name = f"member-{chunk.member:04d}-block-{chunk.first_block:09d}-{chunk.blocks}.{suffix}"
         return self.directory / name
 
-    def _digest(self, path: Path, note: bytes) -> "hashlib._Hash":
-        """The checksum of a file before its payload: it depends on run and chunk, so that foreign files are seen."""
-        return hashlib.sha256(self._seal + path.name.encode() + note)
+    def _line(self, path: Path, magic: bytes, note: bytes, payload: Iterable[Any]) -> bytes:
+        """The first line of a file, by the parts of its payload: it depends on the run and the chunk, so that foreign
+        files are seen.
+        """
+        digest = hashlib.sha256(self._seal + path.name.encode() + note)
+        for part in payload:
+            digest.update(part)
+        return magic + digest.hexdigest().encode() + note + b"\n"
 
     def _is_sealed(self, path: Path) -> bool:
         """Whether a chunk is of this run, and undamaged. It is not kept in memory."""
-        digest = self._digest(path, b"")
         try:
             with path.open("rb") as file:
                 header = file.readline(LONGEST_LINE)
-                for part in iter(partial(file.read, 2**20), b""):
-                    digest.update(part)
+                return header == self._line(path, MAGIC, b"", iter(partial(file.read, 2**20), b""))
         except OSError:
             return False
-        return header == _line(MAGIC, digest, b"")
 
     def _write(self, path: Path, magic: bytes, note: bytes, arrays: Arrays, durable: bool) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         payload = buffer.getbuffer()
-        digest = self._digest(path, note)
-        digest.update(payload)
+        header = self._line(path, magic, note, [payload])
 
         def write(file: Path) -> None:
             with file.open("wb") as out:
-                out.write(_line(magic, digest, note))
+                out.write(header)
                 out.write(payload)
 
         write_atomically(path, write, durable)
@@ -272,9 +273,7 @@ class ChunkStore:
         except OSError:
             return None
         note = header[len(magic) + 64 :]
-        digest = self._digest(path, note)
-        digest.update(payload)
-        if header + newline != _line(magic, digest, note):
+        if header + newline != self._line(path, magic, note, [payload]):
             return None
         arrays = _arrays(payload)
         if arrays is None or form is None:
@@ -335,11 +334,6 @@ class ChunkStore:
 def _most_bytes(form: Form) -> int:
     """The size of a file that holds arrays of this form, at most."""
     return LONGEST_LINE + HEADERS + sum(math.prod(shape) * kind.itemsize + HEADERS for shape, kind in form.values())
-
-
-def _line(magic: bytes, digest: "hashlib._Hash", note: bytes) -> bytes:
-    """The first line of a file."""
-    return magic + digest.hexdigest().encode() + note + b"\n"
 
 
 def _arrays(payload: bytes) -> Arrays | None:

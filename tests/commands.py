@@ -54,8 +54,8 @@ beta = 16.0
 
 [run]
 paths = {paths}
-dt = 2e-3
-burn_in = 1.0
+dt = {dt}
+burn_in = {burn_in}
 duration = 2.0
 draws = 4
 scheme = "leimkuhler_matthews"
@@ -63,6 +63,11 @@ scheme = "leimkuhler_matthews"
 STARTER = (  # a shell in the background ignores SIGINT, and its children with it
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dlnmc.cli import main; main()"
 )
+
+
+def long_study(paths=256, dt=2e-3, burn_in=1.0):
+    """The text of a study of two depths, some seconds long."""
+    return LONG.format(paths=paths, dt=dt, burn_in=burn_in)
 
 
 class Ended(NamedTuple):
@@ -88,7 +93,7 @@ def one_line(ended, *pieces):
 
 def started(folder, *options, paths=256, limit=None):
     """The command line on the study, in a folder."""
-    (folder / "long.toml").write_text(LONG.format(paths=paths))
+    (folder / "long.toml").write_text(long_study(paths))
     line = [sys.executable, "-c", STARTER, "study", "long.toml", "-o", "out.nc", "--threads", "1", "--quiet", *options]
 
     def limited():
@@ -125,5 +130,5 @@ def same_data(one, other):
         assert set(first.variables) == set(second.variables)
         for name in first.variables:
             x, y = first[name].to_numpy(), second[name].to_numpy()
-            assert (x.dtype, x.shape) == (y.dtype, y.shape), name
+            assert (x.dtype, x.shape, first[name].dims) == (y.dtype, y.shape, second[name].dims), name
             assert x.tolist() == y.tolist() if x.dtype.kind in "OUT" else x.tobytes() == y.tobytes(), name

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import LONG, same_data
+from commands import long_study, same_data
 
 import dlnmc
 
@@ -27,7 +27,7 @@ def task(tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
 
     def start(number, count, *options, paths=64, output="out.nc"):
-        (tmp_path / "my.toml").write_text(LONG.format(paths=paths))
+        (tmp_path / "my.toml").write_text(long_study(paths))
         slurm = {"ARRAY_JOB_ID": 77, "ARRAY_TASK_ID": number, "ARRAY_TASK_COUNT": count, "CPUS_PER_TASK": 2}
         variables = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
         environment = os.environ | variables | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}

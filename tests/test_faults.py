@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from commands import LONG, ended, same_data, started, wait_for_chunks
+from commands import ended, long_study, same_data, started, wait_for_chunks
 
 import dlnmc
 from dlnmc import chunks, estimates, machine, runs, simulation, store, studies
@@ -24,7 +24,7 @@ from dlnmc.locks import Share
 from dlnmc.simulation import collected, execute
 from dlnmc.store import ChunkStore
 
-TABLES = tomllib.loads(LONG.format(paths=256))
+TABLES = tomllib.loads(long_study(256))
 NEEDED = estimates._disk(*estimates._asked(studies.load(TABLES).members()))
 MOUNT = shutil.which("mount")
 
@@ -138,7 +138,7 @@ def test_a_chunk_or_a_state_of_another_form_is_computed_again(forged, small, sam
     same_bits(found, good)
 
 
-def archive(header, content=b"", **flags):
+def archive(header, content=b""):
     """A NumPy archive of one array with this header."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as out:
@@ -170,9 +170,7 @@ def test_whatever_is_sealed_as_a_chunk_or_a_state_ends_in_no_traceback(payload, 
     run, kept, chunk = small
     good = kept.load(chunk)
     for path, magic in ((kept._path(chunk), store.MAGIC), (kept._path(chunk, "state"), store.STATE_MAGIC)):
-        digest = kept._digest(path, b"")
-        digest.update(payload)
-        path.write_bytes(store._line(magic, digest, b"") + payload)
+        path.write_bytes(kept._line(path, magic, b"", [payload]) + payload)
     assert kept.load(chunk) is None
     assert kept.load_state(chunk) is None
     (found,), _ = execute([run], threads=1, progress=False, store=kept)
@@ -297,7 +295,7 @@ def test_a_limit_on_the_size_of_files_stops_a_run_in_one_line(tmp_path, referenc
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path):
     disk = tmp_path / "disk"
     with mounted(disk, 2**26):
-        (disk / "long.toml").write_text(LONG.format(paths=256))
+        (disk / "long.toml").write_text(long_study(256))
         subprocess.run([MOUNT, "-o", "remount,ro", disk], check=True)
         line = [sys.executable, "-m", "dlnmc", "study", disk / "long.toml", "-o", disk / "out.nc"]
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
@@ -398,7 +396,7 @@ main()
 @pytest.mark.parametrize(("module", "name"), [("files", "_write"), ("runs", "remove_parts")])
 @pytest.mark.parametrize("last", ["study", "merge"])
 def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, name, last, tmp_path):
-    (tmp_path / "long.toml").write_text(LONG.format(paths=64))
+    (tmp_path / "long.toml").write_text(long_study(64))
     study = ["study", "long.toml", "-o", "out.nc", "--quiet"]
     if last == "merge":
         runs.share(tmp_path / "long.toml", tmp_path / "out.nc", Share(1, 1), progress=False)
@@ -413,7 +411,7 @@ def test_a_run_that_is_killed_while_it_writes_its_result_leaves_nothing(module, 
 
 def test_a_run_that_starts_over_is_left_alone_by_those_who_ask_for_the_result(tmp_path):
     out, changes = tmp_path / "out.nc", ["paths=9", "dt=0.1"]
-    (tmp_path / "long.toml").write_text(LONG.format(paths=64))
+    (tmp_path / "long.toml").write_text(long_study(64))
     dlnmc.study(tmp_path / "long.toml", out, changes=changes)
     plan = dlnmc.studies.load(tmp_path / "long.toml", [*changes, "seed=2"])
     ChunkStore.opened(tmp_path / "out.parts", plan.members(), config=plan.tables())
@@ -424,7 +422,7 @@ def test_a_run_that_starts_over_is_left_alone_by_those_who_ask_for_the_result(tm
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, reference, monkeypatch):
     ticks = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(ticks)))
-    (tmp_path / "long.toml").write_text(LONG.format(paths=256))
+    (tmp_path / "long.toml").write_text(long_study(256))
     tree = dlnmc.study(tmp_path / "long.toml", tmp_path / "out.nc", progress=False)
     monkeypatch.undo()
     same_data(tree, reference)

@@ -8,25 +8,12 @@ import sys
 import time
 
 import pytest
+from commands import long_study, same_data
 
 import dlnmc
 from dlnmc import chunks, runs
 from dlnmc_kernels.lanes import WIDTH
 
-STUDY = """\
-[model]
-width = 16
-depth = [1.0, 2.0]
-beta = 16.0
-
-[run]
-paths = {paths}
-dt = {dt}
-burn_in = 2.0
-duration = 2.0
-draws = 4
-scheme = "leimkuhler_matthews"
-"""
 # Beside the run, a process notes how much it has computed, where a kill does not reach it.
 STARTER = """
 import os, struct, sys, threading
@@ -84,9 +71,7 @@ def kill_and_continue(folder, executor, kills, longest):
         losses.append((done - kept) / total * 2.0 * seconds)
     with started(folder, executor, "killed.nc") as process:
         assert process.wait() == 0, process.stderr.read()
-    whole, killed = (dlnmc.open(folder / f"{name}.nc") for name in ("whole", "killed"))
-    for one, other in zip(whole.subtree, killed.subtree, strict=True):
-        assert one.to_dataset(inherit=False).equals(other.to_dataset(inherit=False))
+    same_data(dlnmc.open(folder / "killed.nc"), dlnmc.open(folder / "whole.nc"))
     assert sorted(path.name for path in folder.iterdir()) == ["computed", "killed.nc", "long.toml", "whole.nc"]
     return {"seconds": seconds, "in_all": time.monotonic() - began, "losses": losses}
 
@@ -94,7 +79,7 @@ def kill_and_continue(folder, executor, kills, longest):
 @pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_study_that_is_killed_gives_the_same_bits(executor, tmp_path, monkeypatch):
     """Two long chunks, so that what is kept of them within counts."""
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=WIDTH, dt=5e-6))
+    (tmp_path / "long.toml").write_text(long_study(WIDTH, dt=5e-6, burn_in=2.0))
     assert len(chunks.plan_chunks(dlnmc.studies.load(tmp_path / "long.toml").members())) == 2
     kill_and_continue(tmp_path, executor, 2, 1.2)
 
@@ -102,7 +87,7 @@ def test_a_study_that_is_killed_gives_the_same_bits(executor, tmp_path, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 def test_twenty_kills_of_a_study_of_a_minute(executor, tmp_path, record):
-    (tmp_path / "long.toml").write_text(STUDY.format(paths=15360, dt=1e-4))
+    (tmp_path / "long.toml").write_text(long_study(15360, dt=1e-4, burn_in=2.0))
     found = kill_and_continue(tmp_path, executor, 20, 4.0)
     losses = found["losses"]
     record(
