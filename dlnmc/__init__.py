@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from dlnmc.exact_sampling import exact as exact
     from dlnmc.files import open as open
     from dlnmc.files import save as save
+    from dlnmc.findings import summary as summary
+    from dlnmc.findings import table as table
     from dlnmc.matrix_observables import observe as observe
     from dlnmc.matrix_observables import rank_jumps as rank_jumps
     from dlnmc.models import DeepLinearNetwork as DeepLinearNetwork
     from dlnmc.models import DysonBrownianMotion as DysonBrownianMotion
-    from dlnmc.plotting import plot as plot
+    from dlnmc.pictures import plot as plot
     from dlnmc.runs import extend as extend
     from dlnmc.runs import study as study
     from dlnmc.simulation import equilibrium as equilibrium
@@ -65,7 +67,9 @@ _HOME = {
     "rank_jumps": "matrix_observables",
     "open": "files",
     "save": "files",
-    "plot": "plotting",
+    "plot": "pictures",
+    "summary": "findings",
+    "table": "findings",
     "report": "tables",
 }
 

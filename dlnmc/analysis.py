@@ -163,11 +163,17 @@ def row(member: xr.DataTree, reference: Model | None = None) -> dict[str, Any]:
     for name in member["observables"].data_vars if "observables" in member else ():
         own = statistics.mean_over_paths(member["observables"][str(name)])
         found.setdefault("observables", {})[str(name)] = {"mean": own.value, "error": own.error}
-    if "acceptance" in member["sampler"]:
+    if _has_proposals(member):
         found["acceptance"] = float(member["sampler"]["acceptance"].mean())
     if "extrapolated" in member:
         found |= _biases(member, exact)
     return found
+
+
+def _has_proposals(member: xr.DataTree) -> bool:
+    """Whether its scheme makes proposals, which those of other members of a sweep need not."""
+    sampler = member["sampler"]
+    return "proposals" in sampler and bool(np.isfinite(sampler["proposals"]))
 
 
 def _biases(member: xr.DataTree, exact: float | None) -> dict[str, Any]:
@@ -195,7 +201,7 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     reference = model if reference is None else reference
     figures = head(member)
     yield f"{figures['failed_paths']} of {figures['paths']} paths failed (none may)", figures["failed_paths"] == 0
-    if "acceptance" in member["sampler"]:
+    if _has_proposals(member):
         yield _moved(member["sampler"].to_dataset())
     if figures.get("stationary") is not None:
         text = f"early and late halves differ by at most {figures['largest_z']:.2f} standard errors"

@@ -43,6 +43,7 @@ result_argument = click.argument("result", type=click.Path(path_type=Path))
     "--executor", metavar="threads|processes|ADDRESS", help="Where to compute; ADDRESS is that of a dask scheduler."
 )
 @click.option("--chunk", metavar="I/N", help="Compute one of N shares only, for dlnmc merge; others run elsewhere.")
+@click.option("--preset", default="quick", show_default=True, help="The size: quick, full, or what else a study has.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a setting, as in --set kappa=0.5.")
 @click.option("--dry-run", is_flag=True, help="Only say what it will take of time, memory and disk.")
 @click.option("--fresh", is_flag=True, help="Start over, where a result is, or part of one with other settings.")
@@ -55,20 +56,21 @@ def study(
     threads: int | None,
     executor: str | None,
     chunk: str | None,
+    preset: str,
     changes: tuple[str, ...],
     dry_run: bool,
     fresh: bool,
     quiet: bool,
 ) -> None:
     """Run a named study or one's own; the same line again continues it."""
-    from dlnmc import runs
+    from dlnmc import runs, studies
     from dlnmc.locks import Share
 
     given = {"run.paths": paths, "run.seed": seed}
     changed = [*changes, *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    target = output if output is not None else Path("results") / f"{Path(source).stem}.nc"
+    target = runs.output_of(studies.load(source, changed, preset), output)
     share = None if chunk is None else Share.parsed(chunk)
-    how: dict[str, Any] = {"changes": changed, "threads": threads, "executor": executor}
+    how: dict[str, Any] = {"preset": preset, "changes": changed, "threads": threads, "executor": executor}
     if dry_run:
         click.echo(runs.foreseen(source, target, **how, whole=share is None).as_text())
         return
@@ -136,33 +138,55 @@ def status(output: Path) -> None:
 @dlnmc.command()
 @result_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The picture; default RESULT.png.")
-def plot(result: Path, output: Path | None) -> None:
+@click.option("--picture", metavar="NAME", help="Which of several; default the first.")
+def plot(result: Path, output: Path | None, picture: str | None) -> None:
     """Draw a result."""
-    from dlnmc import files, plotting
+    from dlnmc import files, pictures
 
-    target = output if output is not None else result.with_suffix(".png")
-    plotting.plot(files.open(result), target)
+    name = result.stem if picture is None else f"{result.stem}-{picture}"
+    target = output if output is not None else result.with_name(f"{name}.png")
+    pictures.plot(files.open(result), target, picture=picture)
     click.echo(str(target))
 
 
 @dlnmc.command()
 @result_argument
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-def report(result: Path, as_json: bool) -> None:
-    """Print the table of a result."""
-    from dlnmc import files, tables
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--table", metavar="NAME", help="Which of several tables, as JSON.")
+@click.option("--html", "as_html", is_flag=True, help="Write a page of its own instead: tables, pictures, provenance.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The page; default RESULT.html.")
+def report(result: Path, as_json: bool, table: str | None, as_html: bool, output: Path | None) -> None:
+    """Print the tables of a result, or write them with its pictures as a page."""
+    from dlnmc import files, pages, tables
 
     tree = files.open(result)
-    click.echo(tables.report_json(tree) if as_json else tables.report(tree))
+    if as_html:
+        target = output if output is not None else result.with_suffix(".html")
+        pages.write(tree, target)
+        click.echo(str(target))
+    else:
+        click.echo(tables.report_json(tree, table) if as_json or table else tables.report(tree))
+
+
+@dlnmc.command()
+@result_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The netCDF file; default RESULT-summary.nc.")
+def summary(result: Path, output: Path | None) -> None:
+    """Keep what a result says, its tables, checks and pictures, without the states: a small file."""
+    from dlnmc import files, findings
+
+    target = output if output is not None else result.with_name(f"{result.stem}-summary.nc")
+    files.save(findings.summary(files.open(result)), target)
+    click.echo(str(target))
 
 
 @dlnmc.command()
 @result_argument
 def check(result: Path) -> None:
     """Hold a result against the thresholds of its study; the exit code is 3 if one fails."""
-    from dlnmc import files, studies
+    from dlnmc import files, findings
 
-    outcome = studies.verdicts(files.open(result))
+    outcome = findings.verdicts(files.open(result))
     for text, holds in outcome:
         click.echo(f"{'passed' if holds else 'FAILED'}  {text}")
     failed = sum(not holds for _, holds in outcome)

@@ -37,6 +37,10 @@ SIGNED = ("lambda", "sigma")  # coordinates that pass 0
 SIZE_WITH_MIDDLE = 5  # the middle half of fewer ranks has no two gaps
 MODEL_UNITS = "units of the model (not scaled)"
 SCALED_UNITS = "units of sqrt(d/beta)"
+OF_ANY_RUN = (  # attributes that say nothing of a model or a scheme
+    "Conventions", "title", "source", "history", "dlnmc_version", "config", "seed", "kernel_hash", "numba_version",
+    "numpy_version", "cpu", "simd", "machine", "python_version", "threads", "executor", "wall_seconds",
+)  # fmt: skip
 COORDINATES = {  # units and meaning of coordinates
     "depth": ("number of factors", "depth N of the network"),
     "width": ("number of singular values", "width d of the network"),
@@ -494,6 +498,7 @@ def sweep_tree(members: Sequence[Member], results: Sequence[Arrays], circumstanc
     stored = [json.loads(member.run.to_json()) for member in members]
     what = "Equilibria of " if isinstance(first, Equilibrium) else "Paths of "
     tree.attrs = _provenance(first, circumstances, what + type(first.model).__name__, stored)
+    tree.attrs["scheme"] = ", ".join(dict.fromkeys(str(member.run.scheme) for member in members))
     del tree.attrs["dt"]
     return tree
 

@@ -18,7 +18,8 @@ from dlnmc.models import MODELS
 from dlnmc.observables import resolved
 from dlnmc.starts import check_start
 from dlnmc.store import differences, facts
-from dlnmc.studies import KINDS, Study, attribute, load, parsed
+from dlnmc.studies import Study, attribute, load, parsed
+from dlnmc.studies.base import WHOLE
 
 GROUP = "continuation"
 RUNS: dict[str, type[Equilibrium] | type[Simulation]] = {"equilibrium": Equilibrium, "simulation": Simulation}
@@ -74,6 +75,8 @@ def planned(finished: xr.DataTree, settings: Mapping[str, Any]) -> tuple[Study, 
     """
     made_by = attribute(finished, "identity")
     stored = made_by.pop("runs", None)
+    if "parts" in attribute(finished, "config"):
+        raise InvalidValue("the result is that of a study of several parts: run it anew, with all that it should have")
     if GROUP not in finished.children or not isinstance(stored, list) or not stored:
         raise InvalidValue(
             f"the result has no group {GROUP}: only what dlnmc study wrote, in this version, of at most {MOST_MEMBERS} "
@@ -99,7 +102,7 @@ def planned(finished: xr.DataTree, settings: Mapping[str, Any]) -> tuple[Study, 
         if len(set(values)) == 1 and values != [getattr(run, name) for run in old]
     }
     plan = plan.changed(run=plan.run | common)
-    KINDS[plan.settings().kind].check(plan.settings(), new)
+    plan.settings().check({WHOLE: new})
     return plan, members
 
 

@@ -19,13 +19,15 @@ from dlnmc.executors import Executor, name_of, thread_count
 from dlnmc.locks import Share, held, holders
 from dlnmc.simulation import collected, execute
 from dlnmc.store import MANIFEST, ChunkStore, Manifest, differences, identity, remove_parts, remove_temporaries, size_of
-from dlnmc.studies import Study, attribute, load
+from dlnmc.studies import QUICK, Study, attribute, load
+from dlnmc.studies.base import WHOLE
 
 
 def study(
     source: str | Path | Mapping[str, Any],
     output: str | Path | None = None,
     *,
+    preset: str = QUICK,
     changes: Sequence[str] = (),
     threads: int | None = None,
     executor: Executor = None,
@@ -41,6 +43,8 @@ def study(
     output
         The netCDF file; default `results/NAME.nc`. Finished chunks are kept beside it, in `OUT.parts`, until it is
         complete; the same call continues after an interruption, and a complete result is not computed again.
+    preset
+        "quick", which is the study as its file has it, or another that the file names, as "full".
     changes
         Texts `key=value` that replace settings.
     threads, executor
@@ -53,7 +57,7 @@ def study(
     xarray.DataTree
         The result, as `open(output)` would return it.
     """
-    plan = load(source, changes)
+    plan = load(source, changes, preset)
     members = plan.members()
     path = output_of(plan, output)
     parts = parts_of(path)
@@ -81,13 +85,14 @@ def share(
     output: str | Path | None,
     which: Share,
     *,
+    preset: str = QUICK,
     changes: Sequence[str] = (),
     threads: int | None = None,
     executor: Executor = None,
     progress: bool = True,
 ) -> Path:
     """Compute one share of a study's chunks, beside any number of others, for `merge`. Returns the folder of parts."""
-    plan = load(source, changes)
+    plan = load(source, changes, preset)
     members = plan.members()
     path = output_of(plan, output)
     if path.exists():
@@ -109,6 +114,7 @@ def foreseen(
     source: str | Path | Mapping[str, Any],
     output: str | Path | None = None,
     *,
+    preset: str = QUICK,
     changes: Sequence[str] = (),
     threads: int | None = None,
     executor: Executor = None,
@@ -118,7 +124,7 @@ def foreseen(
 
     `whole` tells whether its result is made here, or only chunks for it.
     """
-    plan = load(source, changes)
+    plan = load(source, changes, preset)
     members = plan.members()
     _refuse_what_cannot_be(members, output_of(plan, output), threads, executor, whole)
     return estimate(members, threads, executor=executor, whole=whole)
@@ -378,11 +384,22 @@ def _tree(
     made_by: Mapping[str, Any],
 ) -> xr.DataTree:
     """The result of a study, which says by what its chunks were made, also where they come from other machines."""
-    tree = dataset.sweep_tree(members, results, circumstances)
-    for name, group in extension.ends(results).items():
-        tree[name] = xr.DataTree(dataset=group)
     names = {"kernels": "kernel_hash", "numba": "numba_version", "numpy": "numpy_version", "cpu": "cpu", "simd": "simd"}
     facts: dict[str, Any] = {attr: made_by[key] for key, attr in names.items()}
+    sweeps, first = {}, 0
+    for name, part in plan.sweeps().items():
+        own = slice(first, first + part.number())
+        sweeps[name] = dataset.sweep_tree(members[own], results[own], circumstances)
+        sweeps[name].attrs |= facts
+        first = own.stop
+    if plan.parts:
+        tree = xr.DataTree(children=sweeps)
+        shared = next(iter(sweeps.values())).attrs
+        tree.attrs = {name: shared[name] for name in dataset.OF_ANY_RUN if name in shared}
+    else:
+        tree = sweeps[WHOLE]
+        for name, group in extension.ends(results).items():
+            tree[name] = xr.DataTree(dataset=group)
     tree.attrs |= facts | plan.attributes() | {"identity": json.dumps(made_by)}
     return tree
 

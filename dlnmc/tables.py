@@ -2,11 +2,15 @@
 
 import json
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import xarray as xr
 
-from dlnmc import analysis, dataset, studies
+from dlnmc import analysis, dataset, findings
+from dlnmc.errors import InvalidValue
+from dlnmc.studies import attribute, settings_of
+from dlnmc.studies.base import WHOLE, Kind, Row
 
 COLUMNS = (  # heading, keys of value and error, format
     ("depth", "depth", None, "g"),
@@ -36,35 +40,92 @@ COLUMNS = (  # heading, keys of value and error, format
 )
 
 
+class Table(NamedTuple):
+    """A table as text: its name, what heads the columns, and the cells of each row."""
+
+    name: str
+    headings: list[str]
+    cells: list[list[str]]
+
+    def lines(self) -> list[str]:
+        """Headings, a rule, and a line for each row."""
+        every = [self.headings, *self.cells]
+        widths = [max(len(line[i]) for line in every) for i in range(len(self.headings))]
+        lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in every]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        return lines
+
+
 def report(tree: xr.DataTree) -> str:
-    """The table of a result as text: whether it is stationary, then one line for each member, standard errors after ±.
+    """The tables of a result as text, standard errors after ±; of equilibria first whether they are stationary.
 
     On a ladder of steps the bias of each is shown beside the error, with `!` where it dominates, and the values as
     dt → 0 follow.
     """
-    rows = [row | _observables(row) for row in studies.rows(tree)]
+    rows, named = findings.rows(tree), tables(tree)
+    lines = [f"{heading(tree)} — {_made(tree)}"]
+    lines += [_stationarity(rows)] if any("allowed_z" in row for row in rows) else []  # of equilibria
+    for index, table in enumerate(named):
+        lines += ["", table.name] if index or (len(named) > 1 and set(kind_of(tree).PARTS) != {WHOLE}) else []
+        lines += ["", *table.lines(), *(_limits(rows) if index == 0 else [])]
+    return "\n".join(lines)
+
+
+def heading(tree: xr.DataTree) -> str:
+    """What a result is one of."""
+    title = str(tree.attrs.get("title"))
+    if findings.is_summary(tree) or set(kind_of(tree).PARTS) != {WHOLE}:
+        return title
+    words = dataset.model_of(next(dataset.members(tree)), tree.attrs).energy.words
+    return f"{title}, {words}" if words else title
+
+
+def _made(tree: xr.DataTree) -> str:
+    scheme, seed, seconds = (tree.attrs.get(key) for key in ("scheme", "seed", "wall_seconds"))
+    return f"{f'{scheme}, ' if scheme else ''}seed {seed}, {seconds} s"
+
+
+def kind_of(tree: xr.DataTree) -> Kind:
+    """The settings of the study that made a result."""
+    table = attribute(tree, "config").get("study", {})
+    return settings_of(table if isinstance(table, dict) else {})
+
+
+def tables(tree: xr.DataTree) -> list[Table]:
+    """The tables of a result as text."""
+    brief = kind_of(tree).BRIEF
+    return [_table(name, rows, name in brief) for name, rows in findings.tables(tree).items()]
+
+
+def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
+    """Figures of rows in columns: those of `COLUMNS` alone where it is to be brief, else all that are no lists."""
+    rows = [row | _observables(row) for row in rows]
     own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables", ())})
-    columns = [column for column in (*COLUMNS, *own) if any(row.get(column[1]) is not None for row in rows)]
-    cells = [[heading for heading, *_ in columns]]
-    cells += [[_cell(row, *column[1:]) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    lines = ["  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    title, scheme, seed, seconds = (tree.attrs.get(key) for key in ("title", "scheme", "seed", "wall_seconds"))
-    if words := dataset.model_of(next(dataset.members(tree)), tree.attrs).energy.words:
-        title = f"{title}, {words}"
-    head = [f"{title} — {scheme}, seed {seed}, {seconds} s"]
-    head += [_stationarity(rows)] if any("allowed_z" in row for row in rows) else []  # of equilibria
-    return "\n".join([*head, "", *lines, *_limits(rows)])
+    columns: list[tuple[str, str, str | None, str]] = [*COLUMNS, *own]
+    if not brief:
+        known = {column[1]: column for column in COLUMNS}
+        keys = dict.fromkeys(key for row in rows for key in row)
+        columns = [
+            known.get(key, (key.replace("_", " "), key, f"{key}_error" if f"{key}_error" in keys else None, ".4g"))
+            for key in keys
+            if not (key.endswith("_error") and key.removesuffix("_error") in keys)
+            and not any(isinstance(row.get(key), list | dict) for row in rows)
+        ]
+    columns = [column for column in columns if any(row.get(column[1]) is not None for row in rows)]
+    return Table(
+        name.replace("_", " "),
+        [heading for heading, *_ in columns],
+        [[_cell(row, *column[1:]) for column in columns] for row in rows],
+    )
 
 
-def _observables(row: dict[str, Any]) -> dict[str, Any]:
+def _observables(row: Row) -> Row:
     """Averages of what the user observed, as columns."""
     own = row.get("observables", {}).items()
     return {key: value for name, f in own for key, value in ((name, f["mean"]), (f"{name}_error", f["error"]))}
 
 
-def _stationarity(rows: list[dict[str, Any]]) -> str:
+def _stationarity(rows: list[Row]) -> str:
     """Whether early and late observations agree, in one line."""
     known = [row for row in rows if row.get("stationary") is not None]
     if not known:
@@ -75,7 +136,7 @@ def _stationarity(rows: list[dict[str, Any]]) -> str:
     return f"stationary: {word}, {text} ({worst['allowed_z']:.2f} are allowed)"
 
 
-def _limits(rows: list[dict[str, Any]]) -> list[str]:
+def _limits(rows: list[Row]) -> list[str]:
     """What a ladder of steps says about dt → 0: a line for each of its members, the finest step standing for it."""
     lines = []
     for row in rows:
@@ -90,10 +151,16 @@ def _limits(rows: list[dict[str, Any]]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
+def _cell(row: Row, key: str, error: str | None, form: str) -> str:
     value = row.get(key)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
     if value is None or math.isnan(value):
         return "–"
+    if isinstance(value, int):
+        form = "d"
     spread = None if error is None else _finite(row.get(error))
     if spread and form.endswith("g"):  # two digits of the error
         form = f".{max(0, 1 - math.floor(math.log10(spread)))}f"
@@ -105,13 +172,24 @@ def _cell(row: dict[str, Any], key: str, error: str | None, form: str) -> str:
     return text + mark if spread is None else f"{text} ± {spread:{form.lstrip('+')}}{mark}"
 
 
-def report_json(tree: xr.DataTree) -> str:
-    """The table of a result as JSON: a list with an object for each member."""
-    rows = [_finite(row) for row in studies.rows(tree)]
-    for row in rows:
-        if "depth" in row and row["depth"] is None:
-            row["depth"] = "Infinity"  # as descriptions have it
-    return json.dumps(rows, indent=1)
+def report_json(tree: xr.DataTree, name: str | None = None) -> str:
+    """The main table of a result as JSON, a list with an object for each row, or that with a name.
+
+    Without a name, all tables of a study of several parts: an object with a list for each.
+    """
+    found = {name: [_plain(row) for row in rows] for name, rows in findings.tables(tree).items()}
+    if name is not None and name not in found:
+        raise InvalidValue(f"table {name!r}: the result has {', '.join(found)}")
+    if name is None and set(kind_of(tree).PARTS) != {WHOLE}:
+        return json.dumps(found, indent=1)
+    return json.dumps(found[next(iter(found)) if name is None else name], indent=1)
+
+
+def _plain(row: Row) -> Row:
+    plain: Row = _finite(row)
+    if plain.get("depth", 1.0) is None:
+        plain["depth"] = "Infinity"  # as descriptions have it
+    return plain
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dlnmc
-from dlnmc import studies, tables
+from dlnmc import findings, studies, tables
 from dlnmc.cli import main
 
 SHIPPED = tomllib.loads((studies.folder() / "completion.toml").read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def changed(tree, change):
 
 
 def failing(tree):
-    return [text for text, holds in studies.verdicts(tree) if not holds]
+    return [text for text, holds in findings.verdicts(tree) if not holds]
 
 
 def test_the_shipped_study_is_that_of_the_paper():
@@ -58,7 +58,7 @@ def test_the_shipped_study_is_that_of_the_paper():
 
 def test_a_result_says_what_its_limits_say(tree):
     assert dict(tree["samples"].sizes) == {"depth": 2, "path": 200, "time": 3, "rank": 2, "row": 2, "column": 2}
-    rows = studies.rows(tree)
+    rows = findings.rows(tree)
     assert [row["depth"] for row in rows] == [2.0, 1.0]  # as in the file
     for row in rows:
         data = tree["samples"].to_dataset().sel(depth=row["depth"])
@@ -82,7 +82,7 @@ def test_limits_of_rank_one_are_known_as_such(tree):
         matrices[:, :, -1] = np.moveaxis(np.array([[np.ones(200), a], [1.0 / a, np.ones(200)]]), -1, 0)
         data["singular_values"].transpose("depth", "path", "time", "rank")[:, :, -1, 1] = 0.0
 
-    row = studies.rows(changed(tree, make))[0]
+    row = findings.rows(changed(tree, make))[0]
     assert row["rank_one"] == row["same_signs"] == row["positive_W_12"] == 1.0
     assert row["quantiles"]["log_a_of_rank_one"] == pytest.approx(np.quantile(np.log(a), row["quantile_levels"]))
     assert row["effective_rank"] == pytest.approx(1.0, abs=1e-6)
@@ -91,7 +91,7 @@ def test_limits_of_rank_one_are_known_as_such(tree):
 def test_all_that_is_known_holds_and_nothing_that_is_not(tree):
     """The controls are results that are wrong in one way each."""
     assert failing(tree) == []
-    assert len(studies.verdicts(tree)) == 7 + 6
+    assert len(findings.verdicts(tree)) == 7 + 6
 
     def widened(matrices, data):  # 3 times as wide: at a distance of 0.23 from the law
         for i, j in ((0, 1), (1, 0)):
@@ -143,7 +143,7 @@ def test_from_the_command_line(tree, folder, capsys):
     assert [row["depth"] for row in rows] == [2.0, 1.0]
     assert dlnmc.study(small(), folder / "small.nc", progress=False).equals(tree)  # complete: nothing is computed
     one = dlnmc.study(small(model={"depth": 2}), folder / "one.nc", threads=1, progress=False)
-    assert [row["depth"] for row in studies.rows(one)] == [2.0]
+    assert [row["depth"] for row in findings.rows(one)] == [2.0]
     dlnmc.plot(one)
 
 
@@ -169,7 +169,7 @@ def test_what_it_cannot_use_is_refused(section, values, pieces, refused):
 def test_a_result_without_states_has_no_table(refused, tree):
     empty = tree.copy()
     del empty["samples"]
-    refused(lambda: studies.rows(empty), "no group samples")
+    refused(lambda: findings.rows(empty), "no group samples")
 
 
 @pytest.mark.slow
@@ -177,4 +177,4 @@ def test_the_shipped_study_holds(tmp_path, record):
     found = dlnmc.study("completion", tmp_path / "completion.nc", progress=False)
     assert failing(found) == []
     keys = ("converged", "slow_paths", "rank_one", "small_det", "effective_rank", "effective_rank_error")
-    record(**{f"depth {row['depth']:g}": {key: row[key] for key in keys} for row in studies.rows(found)})
+    record(**{f"depth {row['depth']:g}": {key: row[key] for key in keys} for row in findings.rows(found)})

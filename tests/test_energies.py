@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 import dlnmc
-from dlnmc import LeastSquares, MatrixCompletion, QuadraticTo, analysis, geometry, studies
+from dlnmc import LeastSquares, MatrixCompletion, QuadraticTo, analysis, findings, geometry, studies
 from dlnmc.defaults import default_burn_in, default_dt, default_duration, equilibrium_radius
 from dlnmc.energies import Energy
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
@@ -375,7 +375,7 @@ def test_a_study_completes_a_matrix(tmp_path):
         table = dlnmc.report(result)
         assert "trace/exact" not in table
         assert "KS" not in table
-        found = studies.verdicts(result)
+        found = findings.verdicts(result)
         assert not any("Gamma law" in text or "exact" in text for text, _ in found)
         assert any("generator identities" in text for text, _ in found)
     again = dlnmc.study(tmp_path / "completion.toml", tmp_path / "out.nc", threads=1, progress=False)

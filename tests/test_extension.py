@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import chunks, dataset, extension, runs, simulation, studies
+from dlnmc import chunks, dataset, extension, findings, runs, simulation
 from dlnmc.chunks import Chunk, Collected, Continued, carried_shapes, plan_chunks, run_chunk, schedule
 from dlnmc.cli import main
 from dlnmc.locks import Share
@@ -459,7 +459,7 @@ def test_tables_pictures_and_checks_do_not_see_the_continuation(made, tmp_path):
     tree = made()
     without = tree.drop_nodes("continuation")
     assert dlnmc.report(tree) == dlnmc.report(without)
-    assert studies.verdicts(tree) == studies.verdicts(without)
+    assert findings.verdicts(tree) == findings.verdicts(without)
     dlnmc.plot(tree, "one.png")
     dlnmc.plot(without, "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

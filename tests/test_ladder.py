@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import laws, statistics, studies, tables
+from dlnmc import findings, laws, statistics, tables
 from dlnmc.chunks import Member
 from dlnmc.config import Equilibrium
 from dlnmc.simulation import member_seed
@@ -277,7 +277,7 @@ def test_a_sweep_of_ladders_has_both_dimensions_and_its_own_noise():
         own = group.sel(kappa=model.kappa)
         for name in ("value", "error", "bias"):
             assert np.array_equal(own[name], alone["extrapolated"][name], equal_nan=True)
-    rows = studies.rows(tree)
+    rows = findings.rows(tree)
     assert [(row["kappa"], row["dt"]) for row in rows] == [(k, dt) for k in (0.5, 1.0) for dt in STEPS]
     assert sum(line.startswith("dt → 0") and "trace" in line for line in tables.report(tree).splitlines()) == 2
 

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import dataset, files, studies, tables
+from dlnmc import dataset, files, findings, tables
 
 FOLDER = Path(__file__).parent / "layouts"
 FIRST = "release-0.1.0"  # its files do not say their layout, which is 1
@@ -150,7 +150,7 @@ def test_it_is_reported_checked_drawn_and_saved_again(unpacked, tmp_path):
     if kind in ("equilibrium", "study"):
         assert json.loads(tables.report_json(tree))
         assert "KS" in dlnmc.report(tree)
-        assert studies.verdicts(tree)
+        assert findings.verdicts(tree)
     if kind != "exact":
         dlnmc.plot(tree, tmp_path / "picture.png")
         assert (tmp_path / "picture.png").stat().st_size > 0

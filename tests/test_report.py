@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import kstest
 
 import dlnmc
-from dlnmc import laws, studies, tables
+from dlnmc import findings, laws, studies, tables
 from dlnmc.cli import main
 
 INTERFACE = {
@@ -86,12 +86,12 @@ def test_json_is_a_list_of_objects_with_the_keys_of_the_interface(network):
     for row in rows:
         assert set(row) >= INTERFACE
         assert all(isinstance(row[key], float) for key in INTERFACE)
-    assert rows == studies.rows(network)
+    assert rows == findings.rows(network)
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_every_number_is_what_its_definition_says(network, index):
-    row, depth = studies.rows(network)[index], float(index + 1)
+    row, depth = findings.rows(network)[index], float(index + 1)
     at = {"depth": index}
     samples = network["samples"]["singular_values"].isel(at).to_numpy()  # beta = d: laws are unscaled
     law = laws.singular_values(depth)
@@ -111,7 +111,7 @@ def test_every_number_is_what_its_definition_says(network, index):
 
 
 def test_dyson_is_scaled_and_held_against_the_semicircle(dyson):
-    rows = studies.rows(dyson)
+    rows = findings.rows(dyson)
     assert [row["beta"] for row in rows] == [3.0, 12.0]
     for index, row in enumerate(rows):
         scaled = dyson["samples"]["eigenvalues"].isel(beta=index).to_numpy() * math.sqrt(row["beta"] / 12)
@@ -134,7 +134,7 @@ def test_the_text_is_an_aligned_table(network, dyson):
         assert len(rows) == 2
         assert {len(line) for line in (names, rule, *rows)} == {len(names)}
         assert set(rule) == {"-", " "}
-        found = studies.rows(tree)
+        found = findings.rows(tree)
         for row, text in zip(found, rows, strict=True):
             assert f"{row['ks']:.4f} ± {row['ks_error']:.4f}" in text
             assert f"{row['trace_ratio']:.4f} ± {row['trace_error']:.4f}" in text
@@ -143,7 +143,7 @@ def test_the_text_is_an_aligned_table(network, dyson):
 
 def test_stationarity_comes_first_and_is_that_of_the_worst_member(network):
     assert tables.report(network).splitlines()[1].startswith("stationary: yes, ")
-    assert all(row["stationary"] for row in studies.rows(network))
+    assert all(row["stationary"] for row in findings.rows(network))
     tree = network.copy(deep=True)
     data = tree["stationarity"].to_dataset().copy(deep=True)
     data["z"][1, 2], data["stationary"][1] = -9.87, 0
@@ -168,7 +168,7 @@ def test_what_is_not_known_is_null_in_json_and_a_dash_in_text(network_tree):
     assert "nan" not in text
     assert dlnmc.report(network_tree) == tables.report(network_tree)
     dropped = network_tree.drop_nodes("samples")
-    assert studies.rows(dropped)[0]["ks"] is None
+    assert findings.rows(dropped)[0]["ks"] is None
 
 
 def test_a_sweep_without_a_study_has_a_table(grid):
@@ -199,7 +199,7 @@ def test_a_sound_result_passes(network, folder, capsys):
 
 def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, capsys):
     """The trace is off by 0.1 at depth 1, 0.07 at depth 2, more than eight times what is allowed: power 1 − 1e-15."""
-    for row in studies.rows(hotter):
+    for row in findings.rows(hotter):
         model = dlnmc.DeepLinearNetwork(WIDTH, row["depth"], float(WIDTH))
         off = laws.trace(model.changed(kappa=1.1)).mean() / laws.trace(model).mean()
         assert row["kappa"] == 1.1
@@ -212,7 +212,7 @@ def test_kappa_1_1_fails_against_the_laws_of_kappa_1(network, hotter, folder, ca
     for words in ("of its exact mean", "from its Gamma law", "generator identities"):
         assert sum(words in line and "kappa 1.1" in line for line in failed) == 2, words
     assert lines[-1] == f"{len(lines) - 1 - len(failed)} passed, {len(failed)} failed"
-    assert [row["ks"] for row in studies.rows(hotter)] > [row["ks"] for row in studies.rows(network)]
+    assert [row["ks"] for row in findings.rows(hotter)] > [row["ks"] for row in findings.rows(network)]
 
 
 DAMAGES = {  # group, variable, what is done to it, what is said to fail
@@ -263,13 +263,13 @@ def test_what_is_wrong_is_named_and_nothing_else(what, network, tmp_path, capsys
 def test_every_member_of_any_sweep_is_checked_by_its_own_states(tmp_path):
     """Also of one in β or in the clock: what is wrong with one is not said of another."""
     tree = dlnmc.study(changed(DYSON, run={"burn_in": 8.0}), tmp_path / "a.nc", threads=2, progress=False)
-    assert all(holds for _, holds in studies.verdicts(tree))
+    assert all(holds for _, holds in findings.verdicts(tree))
     for index in (0, 1):
         wrong = tree.copy(deep=True)
         data = wrong["samples"].to_dataset().copy(deep=True)
         data["eigenvalues"][index] *= 1.5
         wrong["samples"].dataset = data
-        failed = [text for text, holds in studies.verdicts(wrong) if not holds]
+        failed = [text for text, holds in findings.verdicts(wrong) if not holds]
         assert len(failed) == 2
         assert all(f"beta {(3, 12)[index]}," in text for text in failed)
 
@@ -279,14 +279,14 @@ def test_numbers_that_are_nan_do_not_pass(network):
         tree = network.copy(deep=True)
         data = tree[group].to_dataset()
         tree[group].dataset = data.assign({name: data[name] * np.nan})
-        failed = [text for text, holds in studies.verdicts(tree) if not holds]
+        failed = [text for text, holds in findings.verdicts(tree) if not holds]
         assert len(failed) == 2
         assert all(what in text for text in failed)
 
 
 def test_without_kept_states_the_rest_is_checked(network):
-    found = studies.verdicts(dropped_limits(network.drop_nodes("samples")))
-    assert len(found) == len(studies.verdicts(network)) - 3 * 2  # the law of the trace, identities, distances
+    found = findings.verdicts(dropped_limits(network.drop_nodes("samples")))
+    assert len(found) == len(findings.verdicts(network)) - 3 * 2  # the law of the trace, identities, distances
     assert all(holds for _, holds in found)
 
 
@@ -305,7 +305,7 @@ def test_limits_belong_to_the_members_in_the_order_of_the_study_file(tmp_path):
         "run": {"paths": 16, "dt": 0.01, "burn_in": 0.1, "duration": 0.1},
         "study": {"ks": [1.0, 1e-9], "trace": 9.0},
     }
-    verdicts = studies.verdicts(dlnmc.study(study, tmp_path / "a.nc", threads=1, progress=False))
+    verdicts = findings.verdicts(dlnmc.study(study, tmp_path / "a.nc", threads=1, progress=False))
     (failed,) = [text for text, holds in verdicts if not holds and "Kolmogorov" in text]
     assert failed.startswith("depth 1,")
     each = len(verdicts) // 2
@@ -316,7 +316,7 @@ def test_a_result_with_a_broken_configuration_is_refused_in_one_line(network, re
     for config in ("{", '{"study": {"kind": "circle"}}', '{"study": {"ks": "low"}}', '{"study": 3}'):
         tree = network.copy()
         tree.attrs = dict(network.attrs) | {"config": config}
-        refused(lambda tree=tree: studies.rows(tree))
+        refused(lambda tree=tree: findings.rows(tree))
 
 
 def test_the_committed_study_is_held_against_what_the_issue_states_or_less():

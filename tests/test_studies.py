@@ -11,7 +11,7 @@ import xarray as xr
 from commands import same_data
 
 import dlnmc
-from dlnmc import simulation, studies
+from dlnmc import findings, simulation, studies
 from dlnmc.simulation import member_seed
 
 TABLES = {
@@ -150,7 +150,7 @@ def test_dyson_has_eigenvalues(tiny):
     assert tree["samples"]["eigenvalues"].dims == ("path", "draw", "component")
     assert np.all(np.diff(tree["samples"]["eigenvalues"].to_numpy(), axis=-1) > 0)
     assert tree.attrs["model"] == "dyson"
-    assert studies.rows(tree)[0]["size"] == 4
+    assert findings.rows(tree)[0]["size"] == 4
 
 
 def test_observations_at_the_draws_alone_average_the_draws(tiny):

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import dataset, files, studies
+from dlnmc import dataset, files, findings, studies
 
 ROOT = Path(__file__).parents[1]
 SOURCES = {
@@ -155,7 +155,7 @@ def test_a_result_that_names_code_runs_none(tmp_path, monkeypatch, network_tree,
         opened = dlnmc.open(files.save(tree, "run.nc"))
         refused(lambda opened=opened: dataset.model_of(opened))
         tree.attrs = tree.attrs | {"config": json.dumps({"study": {"kind": "evil"}})}
-        refused(lambda tree=tree: studies.verdicts(tree), "study.kind")
+        refused(lambda tree=tree: findings.verdicts(tree), "study.kind")
     assert sorted(os.listdir(tmp_path)) == ["evil.py", "run.nc"]
 
 

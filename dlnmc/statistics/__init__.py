@@ -17,6 +17,7 @@ from dlnmc.statistics.distances import (
 from dlnmc.statistics.estimates import Estimate, allowed_z, failed_paths, largest_z, mean_over_paths
 from dlnmc.statistics.extrapolation import Extrapolation, extrapolate
 from dlnmc.statistics.extremes import Shape, hard_edge, shape, soft_edge
+from dlnmc.statistics.rates import Rate, rate
 from dlnmc.statistics.series import (
     Stationarity,
     autocorrelation,
@@ -30,6 +31,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Extrapolation",
+    "Rate",
     "Shape",
     "Stationarity",
     "against",
@@ -51,6 +53,7 @@ __all__ = [
     "mean_over_paths",
     "number_variance",
     "one_sample_bound",
+    "rate",
     "shape",
     "soft_edge",
     "spacing_ratio",

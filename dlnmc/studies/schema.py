@@ -15,17 +15,20 @@ from typing import Any, get_args
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from typing_extensions import override
 
-from dlnmc.config import Equilibrium, Run, run_settings
+from dlnmc.config import Equilibrium, Run, Simulation, run_settings
 from dlnmc.dataset import SWEPT
 from dlnmc.descriptions import Description
 from dlnmc.energies import Energy, OwnEnergy
 from dlnmc.models import MODELS
 from dlnmc.observables import BUILT_IN
 from dlnmc.studies import DEFAULT_MODEL, DEFAULT_STUDY, KINDS, MOST_MEMBERS
+from dlnmc.studies.base import WHOLE
 
 Schema = dict[str, Any]
 
 ENERGY = {"$ref": "#/$defs/energy"}
+MODEL = {"$ref": "#/$defs/model"}
+RUNS = (Equilibrium, Simulation)
 LADDER = "Several, each a whole multiple of the smallest, are a ladder on shared noise."
 
 
@@ -61,23 +64,52 @@ def as_text() -> str:
 def study_schema() -> Schema:
     """The schema of a study file."""
     models = {kind: _model(cls) for kind, cls in MODELS.items()}
-    common, runs = _split({kind: _run(module.RUN) for kind, module in KINDS.items()})
-    settings = {kind: _table(module.Settings) for kind, module in KINDS.items()}
-    rules = {kind: {"properties": {"run": run}} | _required("run", bool(run["required"])) for kind, run in runs.items()}
+    classes = {kind: dict(cls.PARTS) for kind, cls in KINDS.items()}
+    common, runs = _split({kind: _run(parts[WHOLE]) for kind, parts in classes.items() if WHOLE in parts})
+    settings = {kind: _table(cls) for kind, cls in KINDS.items()}
+    rules = {kind: _single(runs[kind]) if WHOLE in parts else _several(parts) for kind, parts in classes.items()}
+    words = "What else a preset sets, in tables as the file has them."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of dlnmc",
         "type": "object",
         "properties": {
-            "model": {"description": "What is simulated. Lists sweep.", **_by_kind(models, DEFAULT_MODEL)},
+            "model": MODEL,
             "run": {"description": "How.", "type": "object", "properties": common},
             "study": {"description": "What the result is held against.", **_by_kind(settings, DEFAULT_STUDY)},
+            "parts": {"description": "The sweeps of a study that has several.", "type": "object"},
+            "presets": {"description": words, "type": "object", "additionalProperties": {"type": "object"}},
         },
-        "required": ["model"],
         "additionalProperties": False,
         **_chosen(rules, DEFAULT_STUDY, section="study"),
-        "$defs": {"energy": _energy()},
+        "$defs": {
+            "energy": _energy(),
+            "model": {"description": "What is simulated. Lists sweep.", **_by_kind(models, DEFAULT_MODEL)},
+            **{cls.__name__.lower(): {"type": "object", "additionalProperties": False} | _run(cls) for cls in RUNS},
+        },
     }
+
+
+def _single(run: Schema) -> Schema:
+    """The rule for a study of one sweep, whose run follows this."""
+    required = ["model"] + ["run"] * bool(run["required"])
+    return {"properties": {"run": run, "parts": False}, "required": required}
+
+
+def _several(parts: Mapping[str, type[Run]]) -> Schema:
+    """The rule for a study of several sweeps."""
+    tables = {}
+    for name, cls in parts.items():
+        run = {"$ref": f"#/$defs/{cls.__name__.lower()}"}
+        required = ["model"] + ["run"] * bool(_run(cls)["required"])
+        tables[name] = {
+            "type": "object",
+            "properties": {"model": MODEL, "run": run},
+            "required": required,
+            "additionalProperties": False,
+        }
+    rule = {"properties": tables, "required": list(tables), "additionalProperties": False}
+    return {"properties": {"parts": rule, "model": False, "run": False}, "required": ["parts"]}
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

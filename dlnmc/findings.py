@@ -1,0 +1,174 @@
+"""What a result says: its tables, what it is held against, its pictures; and a summary that holds all of it.
+
+A summary is small, and says the same as the result that it was made of, whose states it does not hold.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from dlnmc import dataset
+from dlnmc.config import Equilibrium
+from dlnmc.errors import InvalidValue
+from dlnmc.studies import attribute, load, settings_of
+from dlnmc.studies.base import WHOLE, Kind, Row, Tables, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = "summary_of"  # the attribute that marks a summary: what it is one of
+DROPPED = ("identity", "last_step")  # attributes of results that continue, as summaries do not
+YES_OR_NO = "1: yes, 0: no, -1: not known"
+
+
+def parts_of(result: xr.Dataset | xr.DataTree) -> tuple[Kind, dict[str, xr.DataTree]]:
+    """The `[study]` settings of a result, those of the semicircle study where it was made without one, and its parts.
+
+    Raises InvalidValue for what is neither an equilibrium nor the result of a study.
+    """
+    if not isinstance(result, xr.DataTree):
+        settings = settings_of({})
+        parts: dict[str, xr.DataTree] = {}
+    else:
+        table = attribute(result, "config").get("study", {})
+        if not isinstance(table, dict):
+            raise InvalidValue(f"the result's configuration has study = {table!r}: it must be a table")
+        settings = settings_of(table)
+        parts = {WHOLE: result} if set(settings.PARTS) == {WHOLE} else dict(result.children)
+    for name, cls in settings.PARTS.items():
+        group = "moments" if issubclass(cls, Equilibrium) else "samples"
+        if name not in parts or group not in parts[name].children:
+            where = f"{name}/{group}" if name else group
+            raise InvalidValue(f"there is a table of an equilibrium or a study only: the result has no group {where}")
+    return settings, {name: parts[name] for name in settings.PARTS}
+
+
+def is_summary(result: Any) -> bool:
+    """Whether it is what `summary` returned."""
+    return isinstance(result, xr.DataTree) and SUMMARY in result.attrs
+
+
+def tables(result: xr.Dataset | xr.DataTree) -> Tables:
+    """The tables of a result, by name: rows of figures, None where one is not known."""
+    if is_summary(result):
+        return {name: _rows(group.to_dataset()) for name, group in result["tables"].children.items()}
+    settings, parts = parts_of(result)
+    found = settings.tables(parts)
+    if set(settings.PARTS) == {WHOLE}:
+        first = next(iter(found))
+        found[first] = _in_order(found[first], attribute(parts[WHOLE], "config"))
+    return found
+
+
+def rows(result: xr.Dataset | xr.DataTree) -> list[Row]:
+    """The main table of a result."""
+    return next(iter(tables(result).values()))
+
+
+def _in_order(found: list[Row], config: dict[str, Any]) -> list[Row]:
+    """The rows of a sweep in the order of the study file."""
+    if not {"model", "run", "study"} <= set(config):
+        return found
+    points = [{key: value for key, value in model if key in dataset.SWEPT} for model in load(config).models()]
+    return sorted(found, key=lambda row: points.index({key: row[key] for key in points[0]}))
+
+
+def verdicts(result: xr.Dataset | xr.DataTree) -> list[Verdict]:
+    """What a result is held against: a sentence with figures, and whether it holds."""
+    if is_summary(result):
+        checks = result["checks"].to_dataset()
+        return [
+            (str(text), bool(holds)) for text, holds in zip(checks["text"].values, checks["holds"].values, strict=True)
+        ]
+    settings, parts = parts_of(result)
+    return list(settings.checks(parts, tables(result)))
+
+
+def pictures(result: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
+    """The pictures of a result, by name, as data that `dlnmc.plotting.draw_picture` draws."""
+    if is_summary(result):
+        return {name: group.to_dataset() for name, group in result["pictures"].children.items()}
+    settings, parts = parts_of(result)
+    return {name: picture.to_dataset() for name, picture in settings.pictures(parts, tables(result)).items()}
+
+
+def summary(result: xr.Dataset | xr.DataTree) -> xr.DataTree:
+    """All that a result says, without its states: groups `tables`, `checks` and `pictures`.
+
+    `dlnmc.report`, `dlnmc.plot` and `dlnmc.table` take it as they take the result. Raises InvalidValue for what is
+    neither an equilibrium nor the result of a study.
+    """
+    if isinstance(result, xr.DataTree) and is_summary(result):
+        return result.copy()
+    settings, parts = parts_of(result)
+    found = tables(result)
+    held = list(settings.checks(parts, found))
+    groups = {f"tables/{name}": _table(own) for name, own in found.items()}
+    groups |= {f"pictures/{name}": own.to_dataset() for name, own in settings.pictures(parts, found).items()}
+    groups["checks"] = xr.Dataset(
+        {
+            "text": ("check", [text for text, _ in held], {"long_name": "what is checked, with figures"}),
+            "holds": (
+                "check",
+                np.array([holds for _, holds in held], dtype=np.int8),
+                {"long_name": "whether it holds", "units": YES_OR_NO},
+            ),
+        }
+    )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {name: value for name, value in result.attrs.items() if name not in DROPPED}
+    tree.attrs[SUMMARY] = settings.kind
+    return tree
+
+
+def table(result: xr.Dataset | xr.DataTree, name: str | None = None) -> "pd.DataFrame":
+    """A table of a result as a pandas DataFrame; the main one, or that with a name."""
+    import pandas as pd
+
+    found = tables(result)
+    if name is not None and name not in found:
+        raise InvalidValue(f"name = {name!r}: the result has the tables {', '.join(found)}")
+    return pd.DataFrame(found[next(iter(found)) if name is None else name])
+
+
+# --- tables as data ---------------------------------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[Row]) -> xr.Dataset:
+    """Rows as variables over `row`: numbers, with NaN for what is not known, yes and no as codes, else text."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return xr.Dataset({name: ("row", *_column(name, [row.get(name) for row in rows])) for name in names})
+
+
+def _column(name: str, values: list[Any]) -> tuple[np.ndarray, dict[str, str]]:
+    attrs = {"long_name": name.replace("_", " ")}
+    if name.endswith("_error"):
+        attrs["long_name"] = f"standard error of {attrs['long_name'].removesuffix(' error')}"
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        codes = [-1 if value is None else int(value) for value in values]
+        return np.array(codes, dtype=np.int8), attrs | {"units": YES_OR_NO}
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return np.array(values, dtype=np.int64), attrs
+    if all(isinstance(value, int | float) for value in known):
+        return np.array([math.nan if value is None else value for value in values], dtype=np.float64), attrs
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    return np.array(texts, dtype=object), attrs
+
+
+def _rows(data: xr.Dataset) -> list[Row]:
+    columns = {str(name): [_value(value, variable) for value in variable.to_numpy()] for name, variable in data.items()}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _value(value: Any, variable: xr.DataArray) -> Any:
+    if variable.attrs.get("units") == YES_OR_NO:
+        return None if value < 0 else bool(value)
+    if isinstance(value, str):
+        return json.loads(value) if value[:1] in ("{", "[") or value == "null" else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value
