@@ -7,6 +7,7 @@ it is what is stored in files and hashed.
 import difflib
 import hashlib
 import json
+from html import escape
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +41,12 @@ class Description(BaseModel):
     def changed(self, **values: Any) -> Self:
         """A copy with some fields replaced, validated anew."""
         return type(self)(**(dict(self) | values))
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line for each field."""
+        cell = "<tr><th style='text-align: left'>{}</th><td style='text-align: left'>{}</td></tr>"
+        rows = "".join(cell.format(escape(name), _shown(value)) for name, value in self if name != "kind")
+        return f"<table><caption style='text-align: left'>{type(self).__name__}</caption>{rows}</table>"
 
     def to_json(self) -> str:
         """The description as one line of JSON with sorted keys."""
@@ -110,6 +117,14 @@ def _complaint(error: ValidationError, cls: type[BaseModel]) -> str:
     else:
         allowed = first["msg"][0].lower() + first["msg"][1:]
     return f"{where} = {quoted(first['input'])}: {allowed}"
+
+
+def _shown(value: Any) -> str:
+    """A field as HTML: a description within another by its kind, where that says it, else in full."""
+    if isinstance(value, Description):
+        inner = ", ".join(f"{name} = {own!r}" for name, own in value if name != "kind")
+        return escape(f"{getattr(value, 'kind', type(value).__name__)}{f' ({inner})' if inner else ''}"[:MOST_QUOTED])
+    return escape(f"{value:g}" if isinstance(value, float) else quoted(value) if not isinstance(value, str) else value)
 
 
 def quoted(value: Any) -> str:

@@ -20,6 +20,7 @@ from dlnmc.studies.base import WHOLE, Kind, Row, Tables, Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+STATES = ("singular_values", "eigenvalues")
 SUMMARY = "summary_of"  # the attribute that marks a summary: what it is one of
 DROPPED = ("identity", "last_step")  # attributes of results that continue, as summaries do not
 YES_OR_NO = "1: yes, 0: no, -1: not known"
@@ -126,9 +127,17 @@ def summary(result: xr.Dataset | xr.DataTree) -> xr.DataTree:
 
 
 def table(result: xr.Dataset | xr.DataTree, name: str | None = None) -> "pd.DataFrame":
-    """A table of a result as a pandas DataFrame; the main one, or that with a name."""
+    """A table of a result as a pandas DataFrame; of a study the main one, or that with a name.
+
+    What `simulate` and `exact` return has no table of figures: its states are, a row for each value.
+    """
     import pandas as pd
 
+    if isinstance(result, xr.Dataset):
+        names = [name for name in STATES if name in result]
+        if not names or name is not None:
+            raise InvalidValue(f"name = {name!r}: there are tables of studies and equilibria, and of kept states")
+        return result[names[0]].to_dataframe().reset_index()
     found = tables(result)
     if name is not None and name not in found:
         raise InvalidValue(f"name = {name!r}: the result has the tables {', '.join(found)}")

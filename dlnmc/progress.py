@@ -23,7 +23,7 @@ class Progress:
             unit_scale=True,
             smoothing=0.05,
             dynamic_ncols=True,
-            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants few lines
+            mininterval=0.1 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10.0,  # a log wants few lines
         )
 
     def advance(self, work: float) -> None:

@@ -421,7 +421,7 @@ def test_a_reader_that_leaves_early_is_no_error(result):
 
 
 def test_study_plot_report_check_in_an_empty_folder(dlnmc_command, tmp_path):
-    tiny = ["width=8", "depth=[1,2]", "ks=0.9", "trace=0.9", "spacing=0.5", "burn_in=6.0", "duration=0.1"]
+    tiny = ["width=8", "depth=[1,2]", "kappa=1.0", "ks=0.9", "trace=0.9", "spacing=0.5", "burn_in=6.0", "duration=0.1"]
     options = [word for change in tiny for word in ("--set", change)]
     assert dlnmc_command("study", "semicircle", "--paths", 32, "--quiet", *options) == (
         0,

@@ -11,7 +11,7 @@ from matplotlib.patches import StepPatch
 import dlnmc
 from dlnmc import files, laws
 from dlnmc.errors import InvalidValue
-from dlnmc.plotting import plot
+from dlnmc.pictures import plot
 
 BRIEF = {"dt": 5e-3, "burn_in": 0.1, "duration": 0.1, "observations": 8, "threads": 1}
 

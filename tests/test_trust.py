@@ -123,7 +123,7 @@ def test_a_configuration_that_is_nested_too_deep_is_refused_wherever_it_is_read(
     tree = network_tree.copy()
     tree.attrs = tree.attrs | {"config": text}
     tree = dlnmc.open(files.save(tree, tmp_path / "deep.nc"))
-    for read in (dataset.model_of, dlnmc.report, studies.verdicts, lambda tree: dlnmc.plot(tree, tmp_path / "a.png")):
+    for read in (dataset.model_of, dlnmc.report, findings.verdicts, lambda tree: dlnmc.plot(tree, tmp_path / "a.png")):
         refused(lambda read=read: read(tree), "config", "nested")
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 from html import escape
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dlnmc.plotting.style import style, svg_of
 from dlnmc.store import write_atomically
 from dlnmc.studies import attribute
 
+TEMPLATE = Path(__file__).with_name("result.html")
 THEMED = {  # colours of pictures that follow the page's
     "#000000": "currentColor",
     "#ffffff": "var(--paper)",
@@ -50,7 +50,7 @@ def page(result: xr.Dataset | xr.DataTree) -> str:
     except ImportError:
         raise InvalidValue("pages need jinja2: pip install dlnmc[plot]") from None
     summary = findings.summary(result)
-    template = resources("dlnmc.pages").joinpath("result.html").read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

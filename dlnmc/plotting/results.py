@@ -34,6 +34,7 @@ SYMBOLS = {
 }  # fmt: skip
 STATES = ("singular_values", "eigenvalues")
 MOST_PANELS = 24
+FROM_PATHS = "from independent paths"  # where errors are from
 
 
 def draw(result: Any) -> "Figure":
@@ -42,7 +43,7 @@ def draw(result: Any) -> "Figure":
         return densities.draw(of_equilibrium(result))
     if "counts" in (data := _simulation(result)) and not set(STATES) & set(data):
         return densities.draw(_histograms_in_time(data))
-    return _draw_simulation(data)
+    return _draw_simulation(data) if "time" in data.dims else densities.draw(_of_draws(data))
 
 
 # ---------------------------------------------------------------- words
@@ -145,14 +146,25 @@ def _simulation(result: Any) -> xr.Dataset:
     data = result.to_dataset() if isinstance(result, xr.DataTree) else result
     if isinstance(data, xr.Dataset):
         drawn = [set(data[name].dims) for name in (*STATES, "counts") if name in data]
-        if any(dims in drawn for dims in ({"path", "time", "rank"}, {"path", "time", "component"})):
+        if any(dims - {"time"} in ({"path", "rank"}, {"path", "component"}) for dims in drawn):
             return data
         if {"counted", "status"} <= set(data) and {"batch", "bin"} in [dims - {"time"} for dims in drawn]:
             return data
     raise InvalidValue(
         f"there is no picture of this {type(result).__name__}: plot takes the result of equilibrium or sweep (a "
-        "DataTree with a group histogram), or of simulate (a Dataset with dimensions path and time)"
+        "DataTree with a group histogram), of simulate or of exact (a Dataset with the dimension path)"
     )
+
+
+def _of_draws(data: xr.Dataset) -> Densities:
+    """The density of exact draws, which have no times."""
+    model = dataset.model_of(data, data.attrs)
+    name = next(name for name in STATES if name in data)
+    values = data[name].to_numpy() / scale(model)
+    time = float(data["time"]) if "time" in data.coords else math.inf
+    panel = _last_panel(values, time, model, math.isfinite(time))
+    panel = panel._replace(title="" if time == math.inf else panel.title)
+    return Densities([panel], 1, _title(data, "Exact draws", model, len(values)), _value_label(model), FROM_PATHS)
 
 
 def _draw_simulation(data: xr.Dataset) -> "Figure":
@@ -168,7 +180,7 @@ def _draw_simulation(data: xr.Dataset) -> "Figure":
     from_zero = _from_zero(data)
     panel = _last_panel(values[:, -1], float(times[-1]), model, from_zero)
     if len(times) == 1:
-        return densities.draw(Densities([panel], 1, title, _value_label(model), "from independent paths"))
+        return densities.draw(Densities([panel], 1, title, _value_label(model), FROM_PATHS))
     figure = Figure(figsize=(10.0, 5.2), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.6, 1))

@@ -134,13 +134,18 @@ class Study(Description):
         """How many runs there are."""
         return sum(part.number() for part in self.sweeps().values())
 
+    def _all(self, key: str) -> list[Any]:
+        """What the models of all parts have under a key."""
+        return [part.model.get(key) for part in self.sweeps().values()]
+
     def members_of_parts(self) -> dict[str, list[Member]]:
         """The complete runs of each part, one for each point of its sweep. Parts have different noise."""
         settings, sweeps = self.settings(), self.sweeps()
         kinds = settings.PARTS
         if set(sweeps) != set(kinds):
             raise InvalidValue(_parts_wanted(settings.kind, list(sweeps), list(kinds)))
-        settings.check_number(self.number())
+        depths = max(len(listed) if isinstance(listed, list) else 1 for listed in self._all("depth"))
+        settings.check_number(self.number(), depths)
         found = {}
         for index, name in enumerate(kinds):
             part = sweeps[name]

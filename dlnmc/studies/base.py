@@ -31,8 +31,8 @@ class Kind(Description):
     kind: str
     title: str
 
-    def check_number(self, members: int) -> None:
-        """Raise InvalidValue where the settings are for another number of runs; before these are made."""
+    def check_number(self, members: int, depths: int) -> None:
+        """Raise InvalidValue where the settings are for another number of runs, or depths; before these are made."""
 
     def check(self, runs: Mapping[str, Sequence[Run]]) -> None:
         """Raise InvalidValue where the runs of a part are not what the study is about."""

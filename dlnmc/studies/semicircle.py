@@ -45,11 +45,12 @@ class Semicircle(Kind):
     law_kappa
         The κ of the laws that the result is held against; default: that of each model.
     ks
-        Largest Kolmogorov distance to the law, one number or one for each member; not checked where left out.
+        Largest Kolmogorov distance to the law at the largest width of the sweep, for smaller widths more in proportion
+        to 1/width; one number, one for each depth, or one for each member; not checked where left out.
     trace
         Largest |trace ratio − 1|, beside four standard errors.
     spacing
-        Largest distance of the spacing ratio from 0.5307; not checked where left out.
+        Largest distance of the spacing ratio from 0.5307, at the largest width; not checked where left out.
     rate
         Largest distance from 1 of the exponent at which the Kolmogorov distance falls with the width, beside four
         standard errors; not checked where left out.
@@ -67,11 +68,25 @@ class Semicircle(Kind):
     rate: float | None = Field(default=None, gt=0)
 
     @override
-    def check_number(self, members: int) -> None:
-        if isinstance(self.ks, tuple) and len(self.ks) != members:
+    def check_number(self, members: int, depths: int) -> None:
+        if isinstance(self.ks, tuple) and len(self.ks) not in (depths, members):
             raise InvalidValue(
-                f"study.ks = {quoted(self.ks)}: it must be one number, or one for each of {members} members"
+                f"study.ks = {quoted(self.ks)}: it must be one number, one for each of {depths} depths, or one for "
+                f"each of {members} members"
             )
+
+    def _limits(self, rows: Sequence[Row]) -> list[float | None]:
+        """The largest Kolmogorov distance of each row, in order."""
+        depths = list(dict.fromkeys(row.get("depth") for row in rows))
+        self.check_number(len(rows), len(depths))
+        largest = max(map(_width, rows))
+        found: list[float | None] = []
+        for index, row in enumerate(rows):
+            limit = self.ks
+            if isinstance(limit, tuple):
+                limit = limit[index if len(limit) == len(rows) else depths.index(row.get("depth"))]
+            found.append(None if limit is None else limit * largest / _width(row))
+        return found
 
     def reference(self, model: Model) -> Model:
         """The model whose laws a member is held against."""
@@ -82,7 +97,7 @@ class Semicircle(Kind):
         members = list(dataset.members(parts[WHOLE]))
         rows = [analysis.row(member, self.reference(dataset.model_of(member))) for member in members]
         found = {"members": rows}
-        if len({row.get("width", row.get("size")) for row in rows}) >= FEWEST_WIDTHS:
+        if len({_width(row) for row in rows}) >= FEWEST_WIDTHS:
             approach = [self._approach(member) for member in members]
             found |= {"approach": approach, "rates": _rates(approach)}
         return found
@@ -109,19 +124,18 @@ class Semicircle(Kind):
 
     @override
     def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
-        table = tables["members"]
-        limits = self.ks if isinstance(self.ks, tuple) else [self.ks] * len(table)
-        self.check_number(len(table))
+        rows = tables["members"]
+        largest = max(map(_width, rows))
         members = {analysis.name_of(analysis.head(member)): member for member in dataset.members(parts[WHOLE])}
-        for row, limit in zip(table, limits, strict=True):
-            yield from self._checks_of(members[analysis.name_of(row)], row, limit)
+        for row, limit in zip(rows, self._limits(rows), strict=True):
+            yield from self._checks_of(members[analysis.name_of(row)], row, limit, _width(row) == largest)
         for row in tables.get("rates", []):
             if self.rate is not None and row["quantity"] == "ks":
                 off, allowed = abs(row["rate"] - 1.0), self.rate + STANDARD_ERRORS * row["rate_error"]
                 text = f"Kolmogorov distance falls like width^-{row['rate']:.3f} ± {row['rate_error']:.3f}"
                 yield f"{analysis.name_of(row)}: {text} (within {allowed:.3f} of 1)", off <= allowed
 
-    def _checks_of(self, member: xr.DataTree, row: Row, limit: float | None) -> Iterator[Verdict]:
+    def _checks_of(self, member: xr.DataTree, row: Row, limit: float | None, wide: bool) -> Iterator[Verdict]:
         """The checks of any equilibrium, and the study's own, of one member."""
         name = analysis.name_of(row)
         for text, holds in analysis.checks(member, self.reference(dataset.model_of(member))):
@@ -131,14 +145,14 @@ class Semicircle(Kind):
             if row["ks"] is not None:
                 distance = f"{row['ks']:.4f} ± {row['ks_error']:.4f}"
                 text = f"Kolmogorov distance {distance} to the law of kappa {row['law_kappa']:g}"
-            yield f"{name}: {text} (at most {limit:g})", row["ks"] is not None and row["ks"] <= limit
+            yield f"{name}: {text} (at most {limit:.4g})", row["ks"] is not None and row["ks"] <= limit
         one_path = row["paths"] - row["failed_paths"] == 1  # of which no error is known
         if row["trace_ratio"] is not None and not one_path:
             allowed = self.trace + STANDARD_ERRORS * row["trace_error"]
             off = abs(row["trace_ratio"] - 1.0)
             text = f"trace {row['trace_ratio']:.4f} ± {row['trace_error']:.4f} of its exact mean"
             yield f"{name}: {text} (within {allowed:.4f} of 1)", off <= allowed and math.isfinite(off)
-        if self.spacing is not None and row["spacing_ratio"] is not None:
+        if wide and self.spacing is not None and row["spacing_ratio"] is not None:
             off = abs(row["spacing_ratio"] - SPACING_RATIO)
             text = f"spacing ratio {row['spacing_ratio']:.4f} ± {row['spacing_error']:.4f}"
             yield f"{name}: {text} (within {self.spacing:g} of {SPACING_RATIO})", off <= self.spacing
@@ -171,25 +185,21 @@ def _rates(approach: Sequence[Row]) -> list[Row]:
             known = [row for row in rows if row.get(quantity) is not None]
             if len(known) < FEWEST_WIDTHS or any(row[quantity] < 2.0 * row[f"{quantity}_error"] for row in known):
                 continue
-            widths = [row.get("width", row.get("size", 0)) for row in known]
+            widths: list[int] = [_width(row) for row in known]
             fit = statistics.rate(widths, [row[quantity] for row in known], [row[f"{quantity}_error"] for row in known])
-            head = {name: rows[0][name] for name in _beside_width(rows[0])}
-            found.append(
-                head
-                | {
-                    "quantity": quantity,
-                    "widths": len(widths),
-                    "least_width": min(widths),
-                    "largest_width": max(widths),
-                }
-                | {"rate": fit.exponent.value, "rate_error": fit.exponent.error, "factor": fit.factor}
-                | {"misfit": fit.misfit}
-            )
+            head = {name: rows[0][name] for name in _beside_width(rows[0])} | {"quantity": quantity}
+            span = {"widths": len(widths), "least_width": min(widths), "largest_width": max(widths)}
+            figures = {"rate": fit.exponent.value, "rate_error": fit.exponent.error}
+            found.append(head | span | figures | {"factor": fit.factor, "misfit": fit.misfit})
     return found
 
 
 def _beside_width(row: Row) -> list[str]:
-    return [name for name in ("depth", "kappa") if name in row]
+    return [name for name in ("depth", "beta", "kappa") if name in row]
+
+
+def _width(row: Row) -> int:
+    return int(row["width"] if "width" in row else row["size"])
 
 
 def _approach_picture(tables: Tables) -> Curves:
@@ -207,7 +217,7 @@ def _approach_picture(tables: Tables) -> Curves:
             panel = picture.panel(f"$\\kappa$ = {kappa:g}", "width $d$", label, "log", "log")
             for depth in dict.fromkeys(row.get("depth", 0.0) for row in rows):
                 own = [row for row in rows if row.get("depth", 0.0) == depth]
-                widths = np.array([row.get("width", row.get("size", 0)) for row in own], dtype=np.float64)
+                widths = np.array([_width(row) for row in own], dtype=np.float64)
                 values, errors = (np.array([row[key] for row in own]) for key in (quantity, f"{quantity}_error"))
                 panel.points(widths, values, errors, label=f"depth {depth:g}" if depth else "measured")
             if rows:
