@@ -10,7 +10,7 @@ import xarray as xr
 
 from dlnmc import findings, tables
 from dlnmc.errors import InvalidValue
-from dlnmc.plotting import GREY, STYLE, draw_picture
+from dlnmc.plotting import BLUE, GREY, STYLE, draw_picture
 from dlnmc.plotting.style import style, svg_of
 from dlnmc.store import write_atomically
 from dlnmc.studies import attribute
@@ -21,6 +21,7 @@ THEMED = {  # colours of pictures that follow the page's
     "#ffffff": "var(--paper)",
     STYLE["grid.color"]: "var(--line)",
     GREY: "var(--muted)",
+    BLUE.lower(): "var(--blue)",
 }
 MADE_BY = {  # attributes that a page shows, and their names
     "dlnmc_version": "dlnmc", "kernel_hash": "kernels", "seed": "seed", "scheme": "scheme", "history": "made",
