@@ -126,9 +126,12 @@ def test_the_reference_has_every_function_that_a_page_names():
     reference = "".join(path.read_text("utf-8") for path in (ROOT / "docs/reference").glob("*.md"))
     pages = "".join(path.read_text("utf-8") for path in [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
     named = {name for name in re.findall(r"`((?:dlnmc|dlnmc_kernels)\.[\w.]+)[(`]", pages) if name not in PUBLIC}
-    functions = {name for name in named if callable(resolved(name))}
-    assert len(functions) >= 40
-    assert not {name for name in functions if f":: {name}\n" not in reference and name.rpartition(".")[0] not in PUBLIC}
+    homes = {getattr(thing, "__module__", None) for thing in PUBLIC.values()}  # a file is shown as part of one module
+    functions = {
+        name for name in named if callable(resolved(name)) and name.rpartition(".")[0] not in {*homes, *PUBLIC}
+    }
+    assert len(functions) >= 30
+    assert not {name for name in functions if f":: {name}\n" not in reference}
 
 
 def resolved(name):
