@@ -57,25 +57,24 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say shapes and units
 autosectionlabel_prefix_document = True
 default_role = "literal"
-napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", r"(?!dlnmc).*")]  # what belongs to others
 
 INCLUDED = re.compile(r"^```\{include\} (\.\./\w+\.md)\n```$", re.MULTILINE)
 TO_ROOT = re.compile(r"\]\((?!\w+:|#)")
-TO_PAGE = re.compile(r"\]\(\.\./(?:docs/|(?=(README|CHANGELOG|CONTRIBUTING)\.md))")
+AT_ROOT = {"docs/": "", "README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+TO_PAGE = re.compile(rf"\]\(\.\./({'|'.join(map(re.escape, AT_ROOT))})")
 WAY_BACK = re.compile(r'docs/([\w-]+)\.md,\s+"([^"]+)"')
 
 
 def with_root(app: Sphinx, docname: str, source: list[str]) -> None:
-    """What pages include from the root, and their links to it, as pages of the site."""
+    """What pages include from the root, and links to it, as they are on the site."""
 
     def included(match: re.Match[str]) -> str:
-        return TO_ROOT.sub("](../", (ROOT / "docs" / match[1]).read_text(encoding="utf-8"))
+        path = (ROOT / "docs" / match[1]).resolve()
+        app.env.note_dependency(str(path), docname=docname)
+        return TO_ROOT.sub("](../", path.read_text(encoding="utf-8"))
 
-    text = TO_PAGE.sub("](", INCLUDED.sub(included, source[0]))
-    for name, page in (("README", "index"), ("CHANGELOG", "changelog"), ("CONTRIBUTING", "contributing")):
-        text = text.replace(f"]({name}.md", f"]({page}.md")
-    source[0] = text
+    source[0] = TO_PAGE.sub(lambda match: f"]({AT_ROOT[match[1]]}", INCLUDED.sub(included, source[0]))
 
 
 def plain_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -123,7 +122,7 @@ def visit_math(translator: Any, node: nodes.Element) -> None:
     found = convert(node.astext(), display=display)
     if "\\" in found:
         raise ValueError(f"{node.astext()!r} holds a command that is not known")
-    translator.body.append(f'<div class="math">{found}</div>' if display == "block" else found)
+    translator.body.append(f'<div style="overflow-x: auto">{found}</div>' if display == "block" else found)
     raise nodes.SkipNode
 
 
