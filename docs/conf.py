@@ -36,6 +36,8 @@ suppress_warnings = [
 ]
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"dlnmc {version}"
 html_show_copyright = False
 html_math_renderer = "mathml"
@@ -82,8 +84,9 @@ def plain_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any,
     if what == "module":
         lines.clear()  # its page says it
         return
-    text = WAY_BACK.sub(_linked, "\n".join(lines))
-    pieces = re.split(r"(:ref:`[^`]*`|`[^`]*`)", text)
+    text = re.sub(r"^(\S.*\n\n)(?= {4}\S)", r"\1::\n\n", "\n".join(lines), flags=re.MULTILINE)  # formulas in lines
+    text = WAY_BACK.sub(_linked, text)
+    pieces = re.split(r"(^::\n\n(?: {4}.*\n*)+|:ref:`[^`]*`|`[^`]*`)", text, flags=re.MULTILINE)
     pieces[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", piece) for piece in pieces[::2]]
     lines[:] = "".join(pieces).split("\n")
 
@@ -116,13 +119,26 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             literal.replace_self(link)
 
 
+NAMES = r"\\(?:log|sin|cos|coth?|tanh|det)(?![a-z])"
+SPACING = (  # what TeX does by itself, for browsers
+    (rf"(?<=[\w)}}])\s*({NAMES})", r"\\,\1"),  # a sin s
+    (rf"({NAMES})\s*(?=[\w\\|])", r"\1\\, "),
+    (r"\\mathrm\{(\w+)\}", r"\\text{\1}"),  # upright
+    ("''", "″"),  # marks that are raised already
+    ("'", "′"),
+)
+
+
 def visit_math(translator: Any, node: nodes.Element) -> None:
     """A formula as MathML."""
     display = "block" if isinstance(node, nodes.math_block) else "inline"
-    found = convert(node.astext(), display=display)
+    formula = node.astext()
+    for pattern, spaced in SPACING:
+        formula = re.sub(pattern, spaced, formula)
+    found = convert(formula, display=display)
     if "\\" in found:
         raise ValueError(f"{node.astext()!r} holds a command that is not known")
-    translator.body.append(f'<div style="overflow-x: auto">{found}</div>' if display == "block" else found)
+    translator.body.append(f'<div class="formula">{found}</div>' if display == "block" else found)
     raise nodes.SkipNode
 
 
