@@ -47,8 +47,7 @@ myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 myst_substitutions = {name: getattr(dlnmc, name).__doc__ for name in ("geometry", "laws", "statistics")}
 
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / "docs" / "_build" / "cells")
+nb_execution_mode = "force"  # a cache would not know of changes in dlnmc
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
