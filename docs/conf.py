@@ -134,7 +134,7 @@ def visit_math(translator: Any, node: nodes.Element) -> None:
     formula = node.astext()
     for pattern, spaced in SPACING:
         formula = re.sub(pattern, spaced, formula)
-    found = convert(formula, display=display)
+    found = convert(formula, display=display).replace(">&#x0007C;<", ' lspace="0" rspace="0">&#x0007C;<')
     if "\\" in found:
         raise ValueError(f"{node.astext()!r} holds a command that is not known")
     translator.body.append(f'<div class="formula">{found}</div>' if display == "block" else found)
