@@ -64,6 +64,8 @@ class Langevin(Description):
 class DeepLinearNetwork(Langevin):
     """The Riemannian Langevin equation of the Deep Linear Network (Menon, (12.12) with Theorem 18).
 
+    See docs/mathematics.md, "Deep Linear Network".
+
     Parameters
     ----------
     width
@@ -119,6 +121,8 @@ class DeepLinearNetwork(Langevin):
 
 class DysonBrownianMotion(Langevin):
     """Dyson Brownian motion, Menon (11.8): dx_i = [−V'(x_i) + (2/β) Σ 1/(x_i − x_j)] dt + √(2κ/β) dB_i.
+
+    See docs/mathematics.md, "Dyson Brownian motion".
 
     Parameters
     ----------

@@ -2,10 +2,14 @@
 
 import sys
 import threading
+import warnings
 from types import TracebackType
 from typing import Self
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings(action="ignore", category=TqdmWarning):  # a notebook without widgets gets a bar of text
+    from tqdm.auto import tqdm
 
 
 class Progress:

@@ -65,6 +65,8 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate independent paths and keep their states at given times.
 
+    See docs/mathematics.md, "Deep Linear Network".
+
     Parameters
     ----------
     model
@@ -168,6 +170,8 @@ def equilibrium(
     Draw k = 1 ... draws is taken at burn_in + k·duration/draws. `observations` states (a multiple of `draws`; default
     at least 64) enter the streaming statistics: integer histograms in batches of paths, moments, extremes and spacing
     ratios by path. What is left out is chosen from the model and recorded. The rest is as in `simulate`.
+
+    See docs/mathematics.md, "Equilibrium".
 
     Parameters
     ----------

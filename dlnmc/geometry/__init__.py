@@ -30,8 +30,7 @@ the metric rescaled by 1/N.
 | (12.11) | `network_drift`, `network_noise` |
 | (12.12) | `drift` |
 
-Where the paper's text is wrong the functions follow the corrected formula and say so: (4.8), (6.4), (7.15), (8.21),
-(14.11), Remark 9.
+Where the paper's text is wrong the functions follow the corrected formula, and docs/mathematics.md has the list.
 """
 
 from dlnmc.geometry.balanced import (

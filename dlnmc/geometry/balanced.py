@@ -31,6 +31,8 @@ def balance(factors: FloatArray) -> FloatArray:
     """G_p = W_p W_pᵀ − W_{p+1}ᵀ W_{p+1}, p = 1 … N−1 (4.2), (..., N−1, d, d), conserved by the gradient flow.
 
     The sign is that of (4.2), and of the parametrisations (5.6); (4.8) has the opposite one.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     W = check_factors(factors)
     first, next_ = W[..., :-1, :, :], W[..., 1:, :, :]
@@ -38,7 +40,10 @@ def balance(factors: FloatArray) -> FloatArray:
 
 
 def imbalance(factors: FloatArray) -> FloatArray:
-    """‖G‖ relative to the largest ‖W_p‖², (...): 0 on the balanced variety (4.4). The zero network has 0."""
+    """‖G‖ relative to the largest ‖W_p‖², (...): 0 on the balanced variety (4.4). The zero network has 0.
+
+    See docs/matrices.md, "Observables".
+    """
     G = np.sqrt(np.sum(balance(factors) ** 2, axis=(-3, -2, -1)))
     scale = np.max(np.sum(check_factors(factors) ** 2, axis=(-2, -1)), axis=-1)
     return np.asarray(G / np.where(scale > 0.0, scale, 1.0))
@@ -62,6 +67,8 @@ def dimensions(width: int, depth: int, rank: int | None = None) -> Dimensions:
     """The dimensions of M_r, 𝔐_r and the orbits of St_{r,d}^{N−1} between them, for a whole depth N (4.6).
 
     At full rank d² + (N−1) d(d−1)/2, d² and (N−1) d(d−1)/2. Raises InvalidValue unless 1 ≤ r ≤ d and N ≥ 1.
+
+    See docs/sphere.md, "The sphere".
     """
     N = check_whole_depth(depth)
     if width < 1 or width != int(width):

@@ -19,6 +19,8 @@ def bures_wasserstein_metric(P: FloatArray, Z1: FloatArray, Z2: FloatArray) -> F
 
     P (..., d, d) is symmetric and positive definite, Z1 and Z2 (..., d, d) are symmetric. Raises InvalidValue for
     another P.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     values, vectors = _positive("P", P)
     if np.any(values <= 0.0):

@@ -46,6 +46,8 @@ def chart_z(lam: FloatArray, Q: FloatArray) -> FloatArray:
     """𝔷 and 𝔷_r: W_p = Q_p Λ Q_{p−1}ᵀ, p = 1 … N (5.15), (5.16), (5.20), (..., N, d, d), with φ = Q_N Λ^N Q_0ᵀ.
 
     lam is (..., r), Q holds the r-frames Q_0 … Q_N, (..., N+1, d, r); at full rank r = d they are orthogonal matrices.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     Q, lam = check_numbers("Q", Q), check_numbers("lam", lam)
     return (Q[..., 1:, :, :] * lam[..., None, None, :]) @ transposed(Q[..., :-1, :, :])

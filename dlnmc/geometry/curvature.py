@@ -27,6 +27,8 @@ def second_fundamental_form(factors: FloatArray, V1: FloatArray, V2: FloatArray)
 
     On M all F_p = W_{p+1}ᵀW_{p+1} − W_pW_pᵀ vanish (4.4). So II = −DF* (DF DF*)⁻¹ D²F(V1, V2), and in the frames of 𝔷
     the operator DF DF* is four times the interior of the tridiagonal (8.10), pair by pair.
+
+    See docs/matrices.md, "Equations".
     """
     lam, Q = frames(factors)
     return _second_form(lam, Q, V1, V2)
@@ -53,6 +55,8 @@ def network_drift(factors: FloatArray, E_prime: FloatArray, beta: float, kappa: 
     The curvature keeps the network balanced; it is normal to M, so that φ_* of it is 0 and it does not enter the
     drift of W. With `network_noise` the generator is (1/β)(Δ_V + κ Δ_H) − ⟨∇L, ∇·⟩. E' (..., d, d) is the Euclidean
     gradient at the end-to-end matrix; the factors are balanced and of full rank. β may be math.inf.
+
+    See docs/matrices.md, "Equations".
     """
     check_temperature(beta, kappa)
     curvature = vertical_curvature(factors) + kappa * horizontal_curvature(factors)
@@ -60,7 +64,10 @@ def network_drift(factors: FloatArray, E_prime: FloatArray, beta: float, kappa: 
 
 
 def network_noise(factors: FloatArray, dB: FloatArray, beta: float, kappa: float) -> FloatArray:
-    """√(2/β) (P_V dB + √κ P_H dB), (..., N, d, d), for increments dB of standard Brownian motion (12.1), (12.11)."""
+    """√(2/β) (P_V dB + √κ P_H dB), (..., N, d, d), for increments dB of standard Brownian motion (12.1), (12.11).
+
+    See docs/matrices.md, "Equations", and docs/sphere.md, "The sphere".
+    """
     check_temperature(beta, kappa)
     split = project_vertical(factors, dB) + math.sqrt(kappa) * project_horizontal(factors, dB)
     return math.sqrt(2.0 / beta) * split

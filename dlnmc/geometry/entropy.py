@@ -38,6 +38,8 @@ def entropy(depth: float, W: FloatArray, rank: int | None = None) -> FloatArray:
     value is ignored) pairs of zeros drop out: it is the volume of the orbit of St_{r,d}^{N−1}. At depth math.inf it
     is S_∞ (14.11 corrected: with the factor ½, without which it is no limit), which is −inf for r < d. The constant,
     (N−1) log c_d, is in `log_orbit_volume`.
+
+    See docs/mathematics.md, "Deep Linear Network", and docs/matrices.md, "Observables".
     """
     return entropy_of_singular_values(depth, decomposed(W, rank)[1])
 
@@ -63,6 +65,8 @@ def sigma_prime(depth: float, sigma: FloatArray) -> FloatArray:
 
     It is a_kk ∂S/∂σ_k, evaluated as one smooth function of each log(σ_k/σ_l): exact at coincidences, where the two
     sums of (12.8) cancel. A zero singular value has 0. At depth math.inf it belongs to the metric rescaled by 1/N.
+
+    See docs/mathematics.md, "Deep Linear Network".
     """
     N = check_depth(depth)
     sigma = check_singular_values(sigma)
@@ -77,13 +81,19 @@ def sigma_prime(depth: float, sigma: FloatArray) -> FloatArray:
 
 
 def entropy_gradient(depth: float, W: FloatArray, rank: int | None = None) -> FloatArray:
-    """The Riemannian gradient grad S = Q_N Σ' Q_0ᵀ in g^N (12.8), (12.13), (..., d, d); W, rank as `entropy`."""
+    """The Riemannian gradient grad S = Q_N Σ' Q_0ᵀ in g^N (12.8), (12.13), (..., d, d); W, rank as `entropy`.
+
+    See docs/matrices.md, "Equations", and docs/sphere.md, "Curvature and entropy".
+    """
     Q_N, sigma, Q_0 = decomposed(W, rank)
     return conjugated(Q_N, sigma_prime(depth, sigma), Q_0)
 
 
 def free_energy(depth: float, W: FloatArray, E: FloatArray | float, beta: float) -> FloatArray:
-    """F_β = E − S/β (6.6), (...), for energies E (...) at W (..., d, d); β may be math.inf, where it is E for all W."""
+    """F_β = E − S/β (6.6), (...), for energies E (...) at W (..., d, d); β may be math.inf, where it is E for all W.
+
+    See docs/matrices.md, "Observables".
+    """
     check_temperature(beta, 0.0)
     S = entropy(depth, W)
     return np.asarray(E - (np.zeros_like(S) if math.isinf(beta) else S / beta))

@@ -45,6 +45,8 @@ def orbit_entropy_gradient(M: ComplexArray) -> ComplexArray:
 
     It is also the sum of second fundamental forms of the orbit with the sign changed: an Itô step √2 P_M dH in the
     ambient space moves the eigenvalues by it (Theorem 15(b)). Raises InvalidValue for repeated eigenvalues.
+
+    See docs/mathematics.md, "Dyson Brownian motion".
     """
     x, U = np.linalg.eigh(_hermitian("M", M))
     gaps = x[..., :, None] - x[..., None, :] + np.eye(x.shape[-1])

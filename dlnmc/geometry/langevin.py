@@ -23,6 +23,8 @@ def sigma_second(depth: float, sigma: FloatArray) -> FloatArray:
     """Σ''_kk = (N−1) σ_k^{1−2/N} (12.9), (..., d), the Itô drift of Brownian motion; at depth math.inf σ_k itself.
 
     Raises InvalidValue for a zero singular value at 1 < N ≤ 2, where the drift diverges or has no direction.
+
+    See docs/mathematics.md, "Deep Linear Network".
     """
     N = check_depth(depth)
     sigma = check_singular_values(sigma)
@@ -39,6 +41,8 @@ def brownian_drift(depth: float, W: FloatArray) -> FloatArray:
     """Q_N Σ'' Q_0ᵀ (..., d, d): β times the Itô drift of Brownian motion on (𝔐_d, g^N) (Theorem 18).
 
     Equivalently Δ_{g^N} of the coordinate function W. `sigma_second` says what is raised.
+
+    See docs/matrices.md, "Equations".
     """
     Q_N, sigma, Q_0 = decomposed(W)
     return conjugated(Q_N, sigma_second(depth, sigma), Q_0)
@@ -49,6 +53,8 @@ def drift(depth: float, W: FloatArray, E_prime: FloatArray, beta: float, kappa: 
 
     W and the Euclidean gradient E' are (..., d, d); β may be math.inf, which leaves the gradient flow (4.15). At
     depth math.inf the metric, and so time, are rescaled: τ = N t. Raises InvalidValue for β ≤ 0 or κ < 0.
+
+    See docs/matrices.md, "Equations".
     """
     check_temperature(beta, kappa)
     total = -apply_A(depth, W, E_prime)
@@ -64,6 +70,8 @@ def noise(depth: float, W: FloatArray, dB: FloatArray, beta: float, kappa: float
 
     In law it is the noise of (12.10), which is written in the singular frame: Q_N (√a_kl dB^kl) Q_0ᵀ. This one is
     smooth through repeated singular values.
+
+    See docs/mathematics.md, "Where the paper's text differs", and docs/matrices.md, "Equations".
     """
     check_temperature(beta, kappa)
     return math.sqrt(2.0 * kappa / beta) * apply_A_root(depth, W, dB)

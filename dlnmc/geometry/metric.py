@@ -27,6 +27,8 @@ def eigenvalues_of_A(depth: float, sigma: FloatArray) -> FloatArray:
     math.inf they are rescaled by 1/N (14.6): (σ_k² − σ_l²)/(2 log(σ_k/σ_l)) and σ_k². No cancellation where singular
     values nearly or exactly agree.
 
+    See docs/mathematics.md, "Deep Linear Network".
+
     Parameters
     ----------
     depth
@@ -63,13 +65,18 @@ def apply_A(depth: float, W: FloatArray, Z: FloatArray, rank: int | None = None)
     If W has a rank r < d, say so: what lies beyond its r-th singular value is then taken as 0. The powers 2/N make
     much of what rounding leaves there: at depth 5, 1e-17 counts as 1e-7. Raises InvalidValue for a bad depth, shape
     or rank.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     Q_N, sigma, Q_0 = decomposed(W, rank)
     return _scaled(Q_N, eigenvalues_of_A(depth, sigma), Q_0, Z)
 
 
 def riemannian_gradient(depth: float, W: FloatArray, E_prime: FloatArray, rank: int | None = None) -> FloatArray:
-    """The gradient A_{N,W}(E') of E in g^N (4.15), (4.18), (..., d, d), from the Euclidean one E' (..., d, d)."""
+    """The gradient A_{N,W}(E') of E in g^N (4.15), (4.18), (..., d, d), from the Euclidean one E' (..., d, d).
+
+    See docs/mathematics.md, "Where the paper's text differs", and docs/matrices.md, "Equations".
+    """
     return apply_A(depth, W, E_prime, rank)
 
 
@@ -119,6 +126,8 @@ def metric(depth: float, W: FloatArray, Z1: FloatArray, Z2: FloatArray, rank: in
 
     W, Z1 and Z2 are (..., d, d); the result is (...). `rank`, and what is raised, as for `apply_A_inverse`: for
     r < d this is the metric on the matrices of rank r, of the tangent parts of Z1 and Z2.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     return inner(np.asarray(Z1, dtype=np.float64), apply_A_inverse(depth, W, Z2, rank))
 

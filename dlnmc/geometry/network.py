@@ -41,7 +41,10 @@ def differential(factors: FloatArray, V: FloatArray) -> FloatArray:
 
 
 def second_differential(factors: FloatArray, V: FloatArray) -> FloatArray:
-    """d²/dt² φ(W + tV) at t = 0, (..., d, d), for V (..., N, d, d)."""
+    """d²/dt² φ(W + tV) at t = 0, (..., d, d), for V (..., N, d, d).
+
+    See docs/sphere.md, "Networks".
+    """
     W, V = np.broadcast_arrays(check_factors(factors), check_factors(V))
     zeroth, first, second = W[..., 0, :, :], V[..., 0, :, :], np.zeros_like(W[..., 0, :, :])
     for p in range(1, W.shape[-3]):
@@ -60,7 +63,10 @@ def lifted_gradient(factors: FloatArray, E_prime: FloatArray) -> FloatArray:
 
 
 def gradient_flow(factors: FloatArray, E_prime: FloatArray) -> FloatArray:
-    """dW_p/dt of the gradient flow (3.4)–(3.6), (..., N, d, d): minus the lifted gradient."""
+    """dW_p/dt of the gradient flow (3.4)–(3.6), (..., N, d, d): minus the lifted gradient.
+
+    See docs/matrices.md, "Gradient flow".
+    """
     return -lifted_gradient(factors, E_prime)
 
 

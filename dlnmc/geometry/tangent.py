@@ -30,6 +30,8 @@ def coordinate_basis(lam: FloatArray, Q: FloatArray) -> FloatArray:
 
     First l_1 … l_d, then for each pair k < l the rotations a_kl^p, p = 0 … N, along Q_p α_kl Q_pᵀ with
     α_kl = (e_k e_lᵀ − e_l e_kᵀ)/√2. They span the tangent space of M where the singular values are distinct.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     d, N = lam.shape[-1], Q.shape[-3] - 1
     k, l = np.triu_indices(d, 1)
@@ -70,6 +72,9 @@ def vertical_basis(lam: FloatArray, Q: FloatArray) -> FloatArray:
     """Orthonormal u^{k,l,p}, 1 ≤ p ≤ N−1 (8.21) with the minus sign, (..., (N−1)d(d−1)/2, N, d, d): the kernel of φ_*.
 
     All p for one pair come before the next pair. lam is (..., d) > 0, repeated values allowed; Q is (..., N+1, d, d).
+
+    See docs/mathematics.md, "Where the paper's text differs", and docs/matrices.md, "Equations", and docs/sphere.md,
+    "Networks".
     """
     d, N = lam.shape[-1], Q.shape[-3] - 1
     k, l = np.triu_indices(d, 1)
@@ -88,6 +93,8 @@ def horizontal_basis(lam: FloatArray, Q: FloatArray) -> FloatArray:
     """Orthonormal l^k (8.20), u^{k,l,0} (8.23) and u^{k,l,N} (8.24), (..., d², N, d, d): what φ_* maps isometrically.
 
     φ_* of u^{k,l,0} is √a_kl q_{N,l} q_{0,k}ᵀ, of u^{k,l,N} it is √a_kl q_{N,k} q_{0,l}ᵀ.
+
+    See docs/matrices.md, "Equations".
     """
     d, N = lam.shape[-1], Q.shape[-3] - 1
     k, l = np.triu_indices(d, 1)
@@ -101,7 +108,10 @@ def horizontal_basis(lam: FloatArray, Q: FloatArray) -> FloatArray:
 
 
 def project_vertical(factors: FloatArray, V: FloatArray) -> FloatArray:
-    """The orthogonal projection of any V (..., N, d, d) to the orbit's tangent space, at a balanced network."""
+    """The orthogonal projection of any V (..., N, d, d) to the orbit's tangent space, at a balanced network.
+
+    See docs/sphere.md, "The sphere".
+    """
     return _projected(vertical_basis(*frames(factors)), V)
 
 

@@ -25,6 +25,8 @@ def log_volume_lambda(depth: float, lam: FloatArray, width: int | None = None) -
     At full rank Σ_{k<l} log|λ_k² − λ_l²| + (d/2) log N; for r < d = `width` also (d − r) Σ_k log λ_k². It is against
     Π dλ_k and the plane angles of Q_0 and Q_N, that is dQ = Π (q_kᵀ dq_l), k ≤ r, k < l ≤ d: no constant is left out.
     −inf at coincidences. Raises InvalidValue for depth math.inf, where λ has no meaning, λ_k ≤ 0, or width < r.
+
+    See docs/mathematics.md, "Equilibrium".
     """
     N = check_finite_depth(depth)
     lam, d = _checked(lam, width)
@@ -39,6 +41,8 @@ def log_volume_sigma(depth: float, sigma: FloatArray, width: int | None = None) 
     At full rank Σ_{k<l} log|σ_k^{2/N} − σ_l^{2/N}| − (1 − 1/N) Σ_k log σ_k − (d/2) log N; at depth math.inf, of the
     metric rescaled by 1/N, Σ_{k<l} log|2 log(σ_k/σ_l)| − Σ_k log σ_k. For the rest see `log_volume_lambda`. At depth
     math.inf only full rank is allowed.
+
+    See docs/mathematics.md, "Where the paper's text differs".
     """
     N = check_depth(depth)
     sigma, d = _checked(sigma, width)

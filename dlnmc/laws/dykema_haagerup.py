@@ -24,6 +24,8 @@ class DykemaHaagerup(ParametricLaw):
     (Dykema and Haagerup 2004, DT-operators and decomposability of Voiculescu's circular operator).
     In the angle `s = π − v`, with `a = sin v / v`: `cdf = (s + a sin s) / π`, `pdf = 2 a sin s / (πσ)`.
     Near 0 the cdf behaves as 1/|log y|, so that σ underflows below probability 7e-4: see `log_ppf`.
+
+    See docs/mathematics.md, "Fuss–Catalan in closed form".
     """
 
     @property

@@ -20,6 +20,8 @@ def centre_of_mass(model: Dyson, start: float | Values = 0.0, time: float | None
     Without a time, at equilibrium.
     The repulsion cancels in the sum of (11.8): `Normal(m e^{−t}, (κ/(βd))(1 − e^{−2t}))` for V = x²/2 and
     `Normal(m, 2κt/(βd))` for V = 0, m the mean of `start`. Raises ValueError for another energy.
+
+    See docs/mathematics.md, "Laws".
     """
     deviation = math.sqrt(diffused_variance(model, time) / model.size)
     if time is None:
@@ -36,6 +38,8 @@ def gap(model: Dyson, time: float | None = None, start: float = 0.0) -> Law:
     for V = x²/2, κ/β at equilibrium: `g ~ s√2 χ_n` from 0, and otherwise the noncentral χ_n of scale s√2 about
     the start, times e^{−t} for V = x²/2.
     Raises ValueError for another size or energy, and for a start that is negative or not finite.
+
+    See docs/mathematics.md, "Laws".
     """
     if model.size != 2:
         raise InvalidValue(f"the gap has an exact law at size 2 only, got size {model.size!r}")

@@ -21,6 +21,8 @@ def smallest_singular_value(width: int | None = None) -> Law:
     """The law of t = d σ_min² for a d×d matrix of independent standard Gaussian entries; None: d → ∞.
 
     `laws.at_hard_edge` scales a DLN of depth 1 so. Raises ValueError unless the width is a whole number ≥ 1.
+
+    See docs/mathematics.md, "Laws".
     """
     if width is None:
         return SmallestSingularValue()

@@ -37,6 +37,8 @@ def edge_shift(depth: float, kappa: float = 1.0) -> float:
     (Hadamard's: the integral diverges at the edge like δ^{−1/2}). At N = 1 I = −1 and c = −½; at κ = ½ c = 1/(2N) − 1:
     both as for Wishart matrices (Johnstone 2001, On the distribution of the largest eigenvalue in principal components
     analysis). Elsewhere derived here, not proved. Raises ValueError where a gap is open, κ < `critical_kappa(depth)`.
+
+    See docs/mathematics.md, "Every depth and every κ".
     """
     N, kappa = check_depth(depth), check_positive("kappa", kappa)
     if kappa < critical_kappa(N):

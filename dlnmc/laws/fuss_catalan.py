@@ -31,6 +31,8 @@ class FussCatalan(ParametricLaw):
     The cdf is 1 + Im(θw − log(w−1))/π, from a primitive of the Stieltjes transform `w/x`, where
     `w^{θ+1} = x(w−1)`, `w = sin((θ+1)φ)/sin(θφ) e^{iφ}` and `arg(w−1) = (θ+1)φ`.
     Raises ValueError unless 1 ≤ depth < ∞.
+
+    See docs/mathematics.md, "Fuss–Catalan in closed form".
     """
 
     depth: float

@@ -146,6 +146,8 @@ class Gapped(InterpolatedLaw):
     The solution of `dlnmc.laws.gapped`. With x = cos θ and t = 2 log tan(θ/2) = log(log(b/σ) / log(σ/a)), the
     logarithm of F/(1 − F), F the cdf, is −3t/2 plus a smooth function of θ, interpolated by a spline of degree 7.
     Raises ValueError unless 1 ≤ depth ≤ inf and kappa is below the critical one by enough for b/a < e^{75}.
+
+    See docs/mathematics.md, "Laws".
     """
 
     depth: float

@@ -40,6 +40,8 @@ class HardEdge(InterpolatedLaw):
 
     Of smaller κ it takes those of a gap [0, a] too narrow for `Gapped`, a < e^{−75} b: the law is then the analytic
     continuation of the one without a gap, its tail beyond δ = 100 replaced by e^{−pδ}.
+
+    See docs/mathematics.md, "Every depth and every κ".
     """
 
     depth: float

@@ -18,6 +18,8 @@ class QuarterCircle(ParametricLaw):
     At equilibrium for E = ½ Tr WᵀW, as d → ∞, it is the law of σ·√(β/d) with `R = 2√κ` at depth 1 (W is a
     Gaussian matrix) and with `R = √2` at κ = ½ for every depth (the β-Laguerre ensemble).
     With `sin(s/2) = σ/R`: `cdf = (s + sin s) / π`. Raises ValueError unless 0 < radius < ∞.
+
+    See docs/mathematics.md, "Laws".
     """
 
     radius: float = 2.0

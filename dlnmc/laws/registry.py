@@ -40,6 +40,8 @@ def singular_values(depth: float, kappa: float = 1.0) -> SingularValueLaw:
 
     depth: a number ≥ 1, or inf for the limit N → ∞ after d → ∞; kappa > 0.
     Closed forms where they are known, else to its `error`, about 1e-12. Raises ValueError for values out of range.
+
+    See docs/mathematics.md, "Every depth and every κ".
     """
     return _law(check_depth(depth), check_positive("kappa", kappa))
 
@@ -50,7 +52,10 @@ def _law(N: float, kappa: float) -> SingularValueLaw:
 
 
 def eigenvalues() -> Semicircle:
-    """The law of x·√(β/d), d → ∞, for Dyson Brownian motion at equilibrium in V = x²/2: radius 2."""
+    """The law of x·√(β/d), d → ∞, for Dyson Brownian motion at equilibrium in V = x²/2: radius 2.
+
+    See docs/mathematics.md, "Laws".
+    """
     return Semicircle(2.0)
 
 

@@ -44,6 +44,8 @@ def at_soft_edge(largest: Values | float, law: SoftEdged, width: int, shift: flo
     2s^{3/2}/(3π), as for the eigenvalues −s of Airy's operator (Tracy and Widom 1994). The limit law is
     `soft_edge_limit(model)`, approached with corrections of order d^{−1/3}; of order d^{−2/3} where c = `shift` is
     `edge_shift(depth, kappa)`.
+
+    See docs/mathematics.md, "Laws".
     """
     unit = math.cbrt(law.edge_constant() * width) ** 2
     return unit * (np.asarray(largest, dtype=np.float64) - law.support[1] * math.sqrt(1.0 + shift / width))
@@ -69,6 +71,8 @@ def at_hard_edge(smallest: Values | float, model: DeepLinearNetwork) -> FloatArr
 
     There W is a real Gaussian matrix with entries of variance κ/β, so that t has the law
     `smallest_singular_value(d)`, exactly, for E = ½ Tr WᵀW. Raises ValueError for another depth.
+
+    See docs/mathematics.md, "Laws".
     """
     if model.depth != 1:
         raise InvalidValue(f"the law of the smallest singular value is known at depth 1, got {model.depth!r}")

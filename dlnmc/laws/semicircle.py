@@ -19,6 +19,8 @@ class Semicircle(Law):
     For every κ it is the law of x·√(β/d) as d → ∞ for (11.8): with V = x²/2, `R = 2` at equilibrium and
     `R = 2√(1 − e^{−2t})` at time t after a start from 0; with V = 0, `R = 2√(2t)`.
     Raises ValueError unless 0 < radius < ∞.
+
+    See docs/mathematics.md, "Laws".
     """
 
     radius: float = 2.0

@@ -22,6 +22,8 @@ def trace(model: DeepLinearNetwork | Dyson, time: float | None = None) -> Law:
     Yor 1999, XI.1).
 
     Raises ValueError where no exact law is known, and for a DLN of infinite depth without equilibrium.
+
+    See docs/mathematics.md, "Laws".
     """
     return _of_network(model, time) if isinstance(model, DeepLinearNetwork) else _of_dyson(model, time)
 

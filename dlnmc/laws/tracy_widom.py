@@ -107,7 +107,10 @@ class TracyWidom(Law):
 
 
 def tracy_widom(beta: int) -> TracyWidom:
-    """The Tracy–Widom law F_β in the scale of Tracy and Widom 1996. Raises ValueError unless β is 1, 2 or 4."""
+    """The Tracy–Widom law F_β in the scale of Tracy and Widom 1996. Raises ValueError unless β is 1, 2 or 4.
+
+    See docs/mathematics.md, "Laws".
+    """
     return TracyWidom(beta)
 
 

@@ -117,6 +117,8 @@ def two(model: DeepLinearNetwork | Dyson) -> Two:
 
     The model has `depth`, `width` or `size`, `beta`, `kappa`, and unless its energy is quadratic `potential(s)`, v of
     an array. Raises ValueError for another width or size, for energy none, and where there is no equilibrium.
+
+    See docs/mathematics.md, "Equilibrium".
     """
     return _of_network(model) if isinstance(model, DeepLinearNetwork) else _of_dyson(model)
 

@@ -63,6 +63,8 @@ def critical_kappa(depth: float) -> float:
     ½ for every depth N ≥ 2; for 1 ≤ N < 2, `1/(2(1+c))`, where c is the maximum of
     `−cos(πx) sin(πNx) / sin(π(N−1)x)` over ½ < x < 1/N, from 0 at N = 1 through 4/9 at N = 3/2 to ½.
     Raises ValueError unless 1 ≤ depth ≤ inf.
+
+    See docs/mathematics.md, "Every depth and every κ".
     """
     N = check_depth(depth)
     if N >= 2.0:
