@@ -71,10 +71,12 @@ def rows(result: xr.Dataset | xr.DataTree) -> list[Row]:
 
 
 def _in_order(found: list[Row], config: dict[str, Any]) -> list[Row]:
-    """The rows of a sweep in the order of the study file."""
+    """The rows of a sweep in the order of the study file, where they have all its parameters."""
     if not {"model", "run", "study"} <= set(config):
         return found
     points = [{key: value for key, value in model if key in dataset.SWEPT} for model in load(config).models()]
+    if not all(set(points[0]) <= set(row) for row in found):
+        return found
     return sorted(found, key=lambda row: points.index({key: row[key] for key in points[0]}))
 
 
