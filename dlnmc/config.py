@@ -14,7 +14,7 @@ from dlnmc.models import Model
 Scheme = Literal["euler_maruyama", "milstein", "leimkuhler_matthews", "mala", "hmc", "gradient_flow"]
 State = Literal["singular_values", "matrix", "network", "eigenvalues", "hermitian"]
 Coordinates = Literal["lambda", "sigma", "log", "frames", "balanced", "matrix", "network", "eigenvalues", "hermitian"]
-STARTS = ("random", "law", "zero", "identity", "gaussian", "given")
+STARTS = ("random", "law", "zero", "clusters", "identity", "gaussian", "given")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -31,7 +31,8 @@ class Run(Description):
     dt
         Time step, in the units of the model's clock.
     start
-        "random", "law" (the quantiles of the equilibrium law), "zero" (Dyson; drawn exactly at the first step); for
+        "random", "law" (the quantiles of the equilibrium law), "zero" (Dyson; drawn exactly at the first step),
+        "clusters" (Dyson; half of the eigenvalues near one value, half near its negative); for
         whole matrices of the Deep Linear Network "identity" (a small multiple of it) or "gaussian"; or "given": values
         that are handed over beside the description and enter it by their SHA-256.
     start_digest

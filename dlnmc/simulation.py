@@ -79,7 +79,8 @@ def simulate(
         Ascending times >= 0, rounded up to whole steps; the actual ones are in the result.
     start
         None (random: one value between each two quantiles of a similar law), "law" (the quantiles of the equilibrium
-        law), "zero" (Dyson; drawn exactly at the first step), an array of shape (rank,) or (path, rank), an earlier
+        law), "zero" (Dyson; drawn exactly at the first step), "clusters" (Dyson; half of the eigenvalues near √(d/β),
+        half near its negative), an array of shape (rank,) or (path, rank), an earlier
         result, which is continued from its last state with fresh noise, or what `exact` drew. Whole states start from
         one matrix (row, column) or one for each path, networks also from balanced factors (factor, row, column); where
         only their singular values or eigenvalues are known or named, frames are random, of Haar's law. "identity" (0.01

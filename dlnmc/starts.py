@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 NEAREST, FARTHEST = 1e-6, 30.0  # between them lie distances of log σ_d from the next; the second in units of the depth
 MOST_DEPTH = 1e5  # where it is infinite
+CLUSTER = 0.05  # half the length of a cluster
 FAR_OUT = 4.0  # times the typical size: beyond any singular value of a network of width 1
 
 
@@ -131,7 +132,23 @@ def _zero(run: Run, first_block: int, blocks: int) -> Floats:
     return ensembles.blocks(run.model, run.dt, run.seed, START, first_block, blocks)
 
 
-STARTS: dict[str, Callable[[Run, int, int], Floats]] = {"random": _random, "law": _law, "zero": _zero}
+def clusters(size: int) -> Floats:
+    """Half of the values near −1, half near 1, at equal distances, in units of √(d/β)."""
+    side = 1.0 + CLUSTER * (2.0 * (np.arange(size) % ((size + 1) // 2) + 0.5) / ((size + 1) // 2) - 1.0)
+    return np.sort(np.where(np.arange(size) < (size + 1) // 2, -side, side))
+
+
+def _clusters(run: Run, first_block: int, blocks: int) -> Floats:
+    """The same for every path."""
+    return np.tile(clusters(run.model.size) * scale(run.model), (blocks * WIDTH, 1))
+
+
+STARTS: dict[str, Callable[[Run, int, int], Floats]] = {
+    "random": _random,
+    "law": _law,
+    "zero": _zero,
+    "clusters": _clusters,
+}
 
 
 def check_start(run: Run) -> None:
@@ -147,6 +164,11 @@ def check_start(run: Run) -> None:
         )
     if run.start == "zero" and not isinstance(run.model, DysonBrownianMotion):
         raise InvalidValue("start = 'zero': only Dyson Brownian motion starts at 0; use 'random', 'law' or an array")
+    if run.start == "clusters" and not (isinstance(run.model, DysonBrownianMotion) and math.isfinite(run.model.beta)):
+        raise InvalidValue(
+            "start = 'clusters': only Dyson Brownian motion at finite beta starts in two clusters; use 'random', 'law' "
+            "or an array"
+        )
     if run.start == "zero" and not any(row.serves(run.model, 1.0) for row in ensembles.SAMPLERS):
         raise InvalidValue(
             "start = 'zero': its first step is known for Dyson Brownian motion with kappa > 0 and energy quadratic or "

@@ -12,7 +12,8 @@ from dlnmc.errors import InvalidValue
 from dlnmc.studies import attribute, settings_of
 from dlnmc.studies.base import WHOLE, Kind, Row
 
-COLUMNS = (  # heading, keys of value and error, format
+Column = tuple[str, str, str | None, str]
+COLUMNS: tuple[Column, ...] = (  # heading, keys of value and error, format
     ("depth", "depth", None, "g"),
     ("width", "width", None, "d"),
     ("size", "size", None, "d"),
@@ -101,12 +102,12 @@ def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
     """Figures of rows in columns: those of `COLUMNS` alone where it is to be brief, else all that are no lists."""
     rows = [row | _observables(row) for row in rows]
     own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables", ())})
-    columns: list[tuple[str, str, str | None, str]] = [*COLUMNS, *own]
+    columns: list[Column] = [*COLUMNS, *own]
     if not brief:
         known = {column[1]: column for column in COLUMNS}
         keys = dict.fromkeys(key for row in rows for key in row)
         columns = [
-            known.get(key, (key.replace("_", " "), key, f"{key}_error" if f"{key}_error" in keys else None, ".4g"))
+            _column(key, f"{key}_error" if f"{key}_error" in keys else None, known.get(key))
             for key in keys
             if not (key.endswith("_error") and key.removesuffix("_error") in keys)
             and not any(isinstance(row.get(key), list | dict) for row in rows)
@@ -117,6 +118,11 @@ def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
         [heading for heading, *_ in columns],
         [[_cell(row, *column[1:]) for column in columns] for row in rows],
     )
+
+
+def _column(key: str, error: str | None, known: Column | None) -> Column:
+    """A column of what the row says of its error; with the heading that all studies have, if there is one."""
+    return (key.replace("_", " "), key, error, ".4g") if known is None else (known[0], key, error or known[2], known[3])
 
 
 def _observables(row: Row) -> Row:

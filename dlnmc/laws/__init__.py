@@ -10,6 +10,7 @@ from dlnmc.laws.dykema_haagerup import DykemaHaagerup
 from dlnmc.laws.dyson import centre_of_mass, gap
 from dlnmc.laws.edelman import SmallestSingularValue, smallest_singular_value
 from dlnmc.laws.edge_shift import edge_shift
+from dlnmc.laws.free_convolution import FreeConvolution
 from dlnmc.laws.fuss_catalan import FussCatalan
 from dlnmc.laws.gamma import Gamma
 from dlnmc.laws.gapped import Gapped
@@ -17,6 +18,7 @@ from dlnmc.laws.hard_edge import HardEdge
 from dlnmc.laws.noncentral_chi import NoncentralChi
 from dlnmc.laws.normal import Normal
 from dlnmc.laws.quarter_circle import QuarterCircle
+from dlnmc.laws.quartic import Quartic
 from dlnmc.laws.registry import eigenvalues, of, singular_values
 from dlnmc.laws.scaling import at_hard_edge, at_soft_edge, scaled, soft_edge_limit, squared
 from dlnmc.laws.semicircle import Semicircle
@@ -29,6 +31,7 @@ from dlnmc.laws.wiener_hopf import critical_kappa
 __all__ = [
     "Chi",
     "DykemaHaagerup",
+    "FreeConvolution",
     "FussCatalan",
     "Gamma",
     "Gapped",
@@ -37,6 +40,7 @@ __all__ = [
     "NoncentralChi",
     "Normal",
     "QuarterCircle",
+    "Quartic",
     "Semicircle",
     "SingularValueLaw",
     "SmallestSingularValue",

@@ -1,0 +1,369 @@
+"""Dyson Brownian motion: equilibrium, free expansion, relaxation, matrices against eigenvalues, a quartic potential.
+
+Chapter 11 of Menon's paper, where each of these has an exact answer. Theorem 15: the eigenvalues of Brownian motion on
+Hermitian matrices (11.4) obey (11.1).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import scipy
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import override
+
+from dlnmc import analysis, dataset, exact_sampling, laws, statistics
+from dlnmc.config import Equilibrium, Run, Simulation
+from dlnmc.engine import scale
+from dlnmc.errors import InvalidValue
+from dlnmc.models import DysonBrownianMotion, Model
+from dlnmc.plotting import EXACT, REFERENCE, Curves, Densities, results
+from dlnmc.plotting.densities import density_of, panel_of
+from dlnmc.starts import clusters
+from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
+
+Floats = NDArray[np.float64]
+
+EQUILIBRIUM, EXPANSION, RELAXATION = "equilibrium", "expansion", "relaxation"
+UPSTAIRS, DOWNSTAIRS, QUARTIC = "upstairs", "downstairs", "quartic"
+STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
+BINS = 60
+EXACT_PATHS = 8192  # that are drawn beside
+EXACT_SEED = 2  # other noise than that of any run
+
+
+class Dyson(Kind):
+    """The `[study]` table.
+
+    Parameters
+    ----------
+    title
+        What pictures and tables are headed by.
+    ks
+        Largest Kolmogorov distance, times the size, to a law for d → ∞: a level is one of d.
+    spacing
+        Largest distance of spacing ratios from those of the class 2/κ, beside five standard errors.
+    relaxation
+        Largest relative distance of second moments from their exact values, beside five standard errors: the bias of
+        steps.
+    rate
+        Least exponent at which the distance to the free convolution falls with the size, beside four standard errors.
+    """
+
+    PARTS: ClassVar = {
+        EQUILIBRIUM: Equilibrium,
+        EXPANSION: Simulation,
+        RELAXATION: Simulation,
+        UPSTAIRS: Simulation,
+        DOWNSTAIRS: Simulation,
+        QUARTIC: Equilibrium,
+    }
+
+    kind: Literal["dyson"] = "dyson"
+    title: str = "Dyson Brownian motion"
+    ks: float = Field(default=1.0, gt=0)
+    spacing: float = Field(default=0.004, ge=0)
+    relaxation: float = Field(default=0.005, ge=0)
+    rate: float = Field(default=0.7, gt=0)
+
+    @override
+    def check(self, runs: Mapping[str, Sequence[Run]]) -> None:
+        for name, own in runs.items():
+            for run in own:
+                if not isinstance(run.model, DysonBrownianMotion):
+                    raise InvalidValue(f"parts.{name}.model.kind = {run.model.kind!r}: it must be 'dyson'")
+                if name not in (EQUILIBRIUM, QUARTIC) and run.start != "clusters":
+                    raise InvalidValue(f"parts.{name}.run.start = {run.start!r}: it must be 'clusters'")
+                if not run.keep_samples:
+                    raise InvalidValue(f"parts.{name}.run.keep_samples = False: the study looks at states")
+        for name, wanted in ((EXPANSION, "none"), (RELAXATION, "quadratic"), (QUARTIC, "polynomial")):
+            found = runs[name][0].model.energy.kind
+            if found != wanted:
+                raise InvalidValue(f"parts.{name}.model.energy = {found!r}: it must be {wanted!r}")
+        up, down = runs[UPSTAIRS][0], runs[DOWNSTAIRS][0]
+        if up.state != "hermitian" or up.model != down.model or getattr(up, "times", 0) != getattr(down, "times", 1):
+            raise InvalidValue("parts.upstairs: it must be of state 'hermitian', of the model and times of downstairs")
+        law_of_quartic(runs[QUARTIC][0].model)
+
+    @override
+    def tables(self, parts: Parts) -> Tables:
+        return {
+            EQUILIBRIUM: [_equilibrium(member) for member in dataset.members(parts[EQUILIBRIUM])],
+            EXPANSION: [row for member in dataset.members(parts[EXPANSION]) for row in _expansion(member)],
+            RELAXATION: [row for member in dataset.members(parts[RELAXATION]) for row in _relaxation(member)],
+            UPSTAIRS: _upstairs(parts[UPSTAIRS], parts[DOWNSTAIRS]),
+            QUARTIC: [_quartic(member) for member in dataset.members(parts[QUARTIC])],
+        }
+
+    @override
+    def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
+        for name in (EXPANSION, RELAXATION, UPSTAIRS, DOWNSTAIRS):
+            failed = int(np.sum(parts[name]["sampler/status"].to_numpy() != 0))
+            yield f"{name}: {failed} paths failed (none may)", failed == 0
+        for name in (EQUILIBRIUM, QUARTIC):
+            members = list(dataset.members(parts[name]))
+            for row, member in zip(tables[name], members, strict=True):
+                for text, holds in analysis.checks(member):
+                    yield f"{name}, kappa {row['kappa']:g}: {text}", holds
+        yield from self._near_laws(tables)
+        yield from self._classes(tables[EQUILIBRIUM])
+        yield from self._moments(tables[RELAXATION])
+        for row in tables[UPSTAIRS]:
+            text = f"matrices and eigenvalues at t = {row['time']:g}: largest distance of an ordered eigenvalue"
+            yield f"{text} {row['distance']:.4f} (at most {row['bound']:.4f})", row["distance"] <= row["bound"]
+
+    def _near_laws(self, tables: Tables) -> Iterator[Verdict]:
+        """Kolmogorov distances to laws for d → ∞, and how they fall."""
+        for name in (EQUILIBRIUM, EXPANSION, QUARTIC):
+            for row in tables[name]:
+                words = f"kappa {row['kappa']:g}" if "time" not in row else f"size {row['size']}, t = {row['time']:g}"
+                text = f"{name}, {words}: {row['ks']:.4f} ± {row['ks_error']:.4f} from its law"
+                allowed = self.ks / row["size"]
+                yield f"{text} (at most {allowed:.4f})", row["ks"] <= allowed
+        fit = rate_of(tables[EXPANSION])
+        if fit is not None:
+            text = f"expansion: the mean distance falls like size^-{fit.exponent.value:.2f} ± {fit.exponent.error:.2f}"
+            least = self.rate - 4.0 * fit.exponent.error
+            yield f"{text} (at least {least:.2f})", fit.exponent.value >= least
+
+    def _classes(self, rows: Sequence[Row]) -> Iterator[Verdict]:
+        """Spacing ratios of the class 2/κ; ordered eigenvalues against exact draws of the β-Hermite ensemble."""
+        for row in rows:
+            if row["spacing_class"] is not None:
+                off = abs(row["spacing_ratio"] - row["spacing_class"])
+                allowed = self.spacing + STANDARD_ERRORS * row["spacing_ratio_error"]
+                text = f"equilibrium, kappa {row['kappa']:g}: spacing ratio {row['spacing_ratio']:.4f}"
+                yield (
+                    f"{text} ± {row['spacing_ratio_error']:.4f} (within {allowed:.4f} of {row['spacing_class']})",
+                    (off <= allowed),
+                )
+            text = f"equilibrium, kappa {row['kappa']:g}: ordered eigenvalues {row['hermite']:.4f} from exact draws"
+            yield f"{text} (at most {row['hermite_bound']:.4f})", row["hermite"] <= row["hermite_bound"]
+
+    def _moments(self, rows: Sequence[Row]) -> Iterator[Verdict]:
+        """Second moments and centres of mass along the relaxation."""
+        for row in rows:
+            words = f"relaxation, kappa {row['kappa']:g}, t = {row['time']:g}"
+            off = abs(row["second_moment"] / row["second_moment_exact"] - 1.0)
+            allowed = self.relaxation + STANDARD_ERRORS * row["second_moment_error"] / row["second_moment_exact"]
+            text = f"{words}: second moment {row['second_moment']:.4f} ± {row['second_moment_error']:.4f}"
+            yield f"{text}, exactly {row['second_moment_exact']:.4f} (relative {allowed:.4f})", off <= allowed
+            text = f"{words}: centre of mass {row['centre']:.4f} from its normal law"
+            yield f"{text} (at most {row['centre_bound']:.4f})", row["centre"] <= row["centre_bound"]
+
+    @override
+    def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:
+        words = "Histograms of eigenvalues at equilibrium, for three strengths of the repulsion, on the semicircle."
+        quartic = "The same in a quartic potential, on the law of Brézin, Itzykson, Parisi and Zuber."
+        return {
+            EQUILIBRIUM: results.of_equilibrium(parts[EQUILIBRIUM])._replace(words=words),
+            EXPANSION: _expansion_picture(parts[EXPANSION]),
+            RELAXATION: _relaxation_picture(tables[RELAXATION]),
+            UPSTAIRS: _upstairs_picture(parts[UPSTAIRS], parts[DOWNSTAIRS], tables[UPSTAIRS]),
+            QUARTIC: _quartic_picture(parts[QUARTIC], quartic),
+        }
+
+
+# --- equilibria -------------------------------------------------------------------------------------------------------
+
+
+def _equilibrium(member: xr.DataTree) -> Row:
+    """Figures of an equilibrium in V = x²/2, with ordered eigenvalues against exact draws."""
+    model: Any = dataset.model_of(member)
+    row, values = analysis.row(member), analysis.states(member)
+    assert values is not None
+    drawn = exact_sampling.exact(model, paths=EXACT_PATHS, seed=EXACT_SEED)["eigenvalues"].to_numpy()
+    last = values[np.isfinite(values).all(axis=(1, 2)), -1]
+    distances = [statistics.kolmogorov_between(last[:, [k]], drawn[:, [k]]).value for k in range(model.size)]
+    bound = statistics.kolmogorov_bound(len(last), len(drawn), analysis.FALSE_ALARM / model.size)
+    found = {name: row[name] for name in ("size", "beta", "kappa", "paths", "ks", "ks_error")}
+    exponent = 2.0 / model.kappa
+    known = laws.mean_spacing_ratio(round(exponent)) if exponent in (1.0, 2.0, 4.0) else None
+    found |= {"spacing_ratio": row["spacing_ratio"], "spacing_ratio_error": row["spacing_error"]}
+    found |= {"spacing_class": known, "trace_ratio": row["trace_ratio"], "trace_ratio_error": row["trace_error"]}
+    if known is not None:
+        edge = statistics.soft_edge(values[..., -1] / scale(model), laws.eigenvalues(), model.size)
+        limit = laws.soft_edge_limit(model)
+        found |= {"edge_mean": edge.mean.value, "edge_mean_error": edge.mean.error, "edge_mean_law": limit.mean()}
+    return found | {"hermite": max(distances), "hermite_bound": bound}
+
+
+def law_of_quartic(model: Model) -> laws.Quartic:
+    """The law of x√(β/d), d → ∞, in V = μx²/2 + γx⁴/4. Raises InvalidValue for another energy."""
+    energy: Any = model.energy
+    listed = tuple(getattr(energy, "coefficients", ()))
+    if len(listed) != 4 or listed[0] or listed[2]:
+        raise InvalidValue(f"energy.coefficients = {listed!r}: they must be 0, μ/2, 0, γ/4 of a quartic potential")
+    return laws.Quartic(4.0 * listed[3] * model.size / model.beta, 2.0 * listed[1])
+
+
+def _quartic(member: xr.DataTree) -> Row:
+    model: Any = dataset.model_of(member)
+    row, values = analysis.row(member), analysis.states(member)
+    assert values is not None
+    law = law_of_quartic(model)
+    found = {name: row[name] for name in ("size", "beta", "kappa", "paths")}
+    found["ks"], found["ks_error"] = statistics.kolmogorov_distance(values / scale(model), law)
+    found |= {"edge": row["edge"], "edge_error": row["edge_error"], "edge_law": law.support[1]}
+    return found
+
+
+def _quartic_picture(tree: xr.DataTree, words: str) -> Densities:
+    """Histograms on the quartic's law, which plain results do not know."""
+    picture, panels = results.of_equilibrium(tree), []
+    for panel, member in zip(picture.panels, dataset.members(tree), strict=True):
+        law = law_of_quartic(dataset.model_of(member))
+        panels.append(panel_of(panel.title, panel.edges, (panel.density, panel.error), law))
+    return picture._replace(panels=panels, words=words)
+
+
+# --- paths in time ----------------------------------------------------------------------------------------------------
+
+
+def _states(member: xr.DataTree) -> tuple[Any, Floats, Floats]:
+    """The model, its times, and scaled eigenvalues (path, time, component) of paths that did not fail."""
+    model = dataset.model_of(member)
+    data = member["samples"].to_dataset()
+    values = data["eigenvalues"].transpose("path", "time", "component").to_numpy()[..., : model.size]
+    values = values[np.isfinite(values).all(axis=(1, 2))]
+    return model, data["time"].to_numpy(), values / scale(model)
+
+
+def law_after(model: Any, time: float) -> laws.FreeConvolution:
+    """The law of x√(β/d) at a time after the start "clusters", d → ∞ with the atoms of this size."""
+    atoms = clusters(model.size)
+    if model.energy.kind == "none":
+        return laws.FreeConvolution(tuple(atoms), 2.0 * time)
+    return laws.FreeConvolution(tuple(math.exp(-time) * atoms), -math.expm1(-2.0 * time))
+
+
+def _expansion(member: xr.DataTree) -> Iterator[Row]:
+    model, times, values = _states(member)
+    for index, time in enumerate(times):
+        law = law_after(model, float(time))
+        found = {"size": model.size, "kappa": model.kappa, "paths": len(values), "time": float(time)}
+        found["ks"], found["ks_error"] = statistics.kolmogorov_distance(values[:, index], law)
+        found["second_moment"], found["second_moment_error"] = statistics.mean_over_paths(
+            (values[:, index] ** 2).mean(axis=1)
+        )
+        yield found | {"law_second_moment": law.moment(2)}
+
+
+def rate_of(rows: Sequence[Row]) -> statistics.Rate | None:
+    """How the distance, averaged over times, falls with the size; None for fewer than three sizes."""
+    sizes = sorted({row["size"] for row in rows})
+    if len(sizes) < 3:
+        return None
+    by_size = [[row for row in rows if row["size"] == size] for size in sizes]
+    means = [float(np.mean([row["ks"] for row in own])) for own in by_size]
+    errors = [math.hypot(*(row["ks_error"] for row in own)) / len(own) for own in by_size]
+    return statistics.rate(sizes, means, errors)
+
+
+def _relaxation(member: xr.DataTree) -> Iterator[Row]:
+    """Σx²/d and the centre of mass, scaled, beside what they are exactly.
+
+    With Y = Σx², (11.8) gives dE[Y]/dt = −2E[Y] + 2(d(d−1) + κd)/β; centres of mass of Euler's steps are exactly
+    normal, since repulsions cancel.
+    """
+    model, times, values = _states(member)
+    d, dt = model.size, float(member.coords["dt"] if "dt" in member.coords else member["dt"])
+    start = clusters(d)
+    limit = (d - 1.0 + model.kappa) / d
+    for index, time in enumerate(times):
+        found = {"kappa": model.kappa, "size": d, "paths": len(values), "time": float(time)}
+        mean = statistics.mean_over_paths((values[:, index] ** 2).mean(axis=1))
+        found["second_moment"], found["second_moment_error"] = mean
+        found["second_moment_exact"] = limit + (float(np.mean(start**2)) - limit) * math.exp(-2.0 * time)
+        steps = round(float(time) / dt)
+        variance = 2.0 * model.kappa * dt / d**2 * float(np.sum((1.0 - dt) ** (2.0 * np.arange(steps))))
+        centre = values[:, index].mean(axis=1) - float(np.mean(start)) * (1.0 - dt) ** steps
+        found["centre_variance"] = float(np.var(centre))
+        found["centre_variance_error"] = found["centre_variance"] * math.sqrt(2.0 / len(centre))
+        found["centre_variance_exact"] = variance
+        cdf, n = scipy.special.ndtr(np.sort(centre) / math.sqrt(variance)), len(centre)
+        found["centre"] = float(np.max(np.maximum(cdf - np.arange(n) / n, np.arange(1, n + 1) / n - cdf)))
+        found["centre_bound"] = statistics.one_sample_bound(n, analysis.FALSE_ALARM)
+        yield found
+
+
+def _upstairs(up: xr.DataTree, down: xr.DataTree) -> list[Row]:
+    """The largest distance of the laws of an ordered eigenvalue, at each time; the bound is for all of them."""
+    model, times, matrices = _states(up)
+    _, _, eigenvalues = _states(down)
+    found, tests = [], model.size * len(times)
+    bound = statistics.kolmogorov_bound(len(matrices), len(eigenvalues), analysis.FALSE_ALARM / tests)
+    for index, time in enumerate(times):
+        distances = [
+            statistics.kolmogorov_between(matrices[:, index, [k]], eigenvalues[:, index, [k]]).value
+            for k in range(model.size)
+        ]
+        row = {"size": model.size, "kappa": model.kappa, "time": float(time), "paths": len(matrices)}
+        found.append(row | {"distance": max(distances), "bound": bound})
+    return found
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def _expansion_picture(tree: xr.DataTree) -> Densities:
+    """The density at each time on the free convolution, of the largest size."""
+    *_, member = dataset.members(tree)
+    model, times, values = _states(member)
+    panels = []
+    for index, time in enumerate(times):
+        law = law_after(model, float(time))
+        high = max(float(np.abs(values[:, index]).max()), law.support[1])
+        edges = np.linspace(-high, high, BINS + 1)
+        counts = np.array([np.histogram(path, edges)[0] for path in values[:, index]])
+        density = density_of(edges, counts, np.full(len(values), model.size))
+        name = "free convolution with the semicircle"
+        panels.append(panel_of(f"$t$ = {time:g}", edges, density, law, name))
+    title = f"Free expansion of Dyson Brownian motion from two clusters\nsize $d$ = {model.size}; {len(values):,} paths"
+    words = (
+        "Two clusters of eigenvalues at −1 and 1 spread and merge: histograms at several times lie on the free "
+        "convolution of the start with a semicircle."
+    )
+    return Densities(panels, 2, title, "eigenvalue $x\\sqrt{\\beta/d}$", "from independent paths", words)
+
+
+def _relaxation_picture(rows: Sequence[Row]) -> Curves:
+    words = "The second moment and the variance of the centre of mass relax along their exact curves, for each κ."
+    picture = Curves("Relaxation to equilibrium from two clusters", words, columns=2)
+    panels = [
+        ("second_moment", picture.panel("", "time $t$", "$E\\,\\sum x^2\\,\\beta/d^2$")),
+        ("centre_variance", picture.panel("", "time $t$", "variance of the centre of mass")),
+    ]
+    for key, panel in panels:
+        for kappa in dict.fromkeys(row["kappa"] for row in rows):
+            own = [row for row in rows if row["kappa"] == kappa]
+            times = [row["time"] for row in own]
+            panel.line(times, [row[f"{key}_exact"] for row in own], label="exact", color=EXACT)
+            values, errors = ([row[f"{key}{end}"] for row in own] for end in ("", "_error"))
+            panel.points(times, values, errors, label=f"$\\kappa$ = {kappa:g}")
+    return picture
+
+
+def _upstairs_picture(up: xr.DataTree, down: xr.DataTree, rows: Sequence[Row]) -> Curves:
+    """Differences of the distribution functions of ordered eigenvalues, in the band that chance stays in."""
+    model, times, matrices = _states(up)
+    _, _, eigenvalues = _states(down)
+    words = (
+        "Differences of the distribution functions of each ordered eigenvalue, of Hermitian matrices less that of "
+        "Dyson's equation: all stay within the band that chance leaves once in a million times."
+    )
+    picture = Curves("Theorem 15: Hermitian matrices against eigenvalues", words, columns=len(times))
+    for index, row in enumerate(rows):
+        panel = picture.panel(f"$t$ = {row['time']:g}", "eigenvalue $x\\sqrt{\\beta/d}$", "difference of cdfs")
+        every = np.concatenate([matrices[:, index], eigenvalues[:, index]])
+        x = np.linspace(every.min(), every.max(), 200)
+        for k in range(model.size):
+            cdfs = [np.searchsorted(np.sort(own[:, index, k]), x) / len(own) for own in (matrices, eigenvalues)]
+            panel.line(x, cdfs[0] - cdfs[1], label=f"eigenvalue {k + 1}")
+        for sign in (-1.0, 1.0):
+            ends = np.array([x[0], x[-1]])
+            panel.line(ends, np.full(2, sign * row["bound"]), label="bound", dashed=True, color=REFERENCE)
+    return picture
