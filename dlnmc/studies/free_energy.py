@@ -1,0 +1,377 @@
+"""The free energy F_β = E − S/β of (14.1): where its minimisers are, how many, of which rank, and what noise does.
+
+Section 14.2 of Menon's paper asks for the minimising set S_β (6.9). With p_k = σ_k^{2/N} the entropy is
+½ log Σ_j p_1^{N−1−j} p_2^j for d = 2, which grows without bound along the valley E = 0: so F_β has no minimum for N > 1,
+and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there are
+minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
+β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import scipy
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import override
+
+from dlnmc import dataset, geometry, statistics
+from dlnmc.config import Run, Simulation
+from dlnmc.energies import MatrixCompletion
+from dlnmc.errors import InvalidValue
+from dlnmc.plotting import EXACT, Curves
+from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
+from dlnmc.studies.completion import GIVEN
+
+Floats = NDArray[np.float64]
+
+ESCAPE, CONFINED, LANGEVIN = "escape", "confined", "langevin"
+STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
+CONFINEMENTS = tuple(10.0 ** (-k / 4.0) for k in range(4, 21))  # of the exact minimisers, as c → 0
+DIFFERENCE = 1e-3  # step of second differences of F
+NEAREST = 1e-13  # to rank one, and to equal singular values: where S is looked at
+SIDES = {"negative": -1.0, "positive": 1.0}  # of det W
+
+
+class FreeEnergy(Kind):
+    """The `[study]` table.
+
+    Parameters
+    ----------
+    title
+        What pictures and tables are headed by.
+    growth
+        Largest distance from 1 of the rate at which Σσ_k^{2/N} grows, over 2(N−1)/(Nβ): at finite times other terms are
+        left.
+    settled
+        Largest distance of ends of the confined flow from the nearest exact minimiser.
+    concentration
+        Largest relative distance of E|W − W*|²/κ, as κ → 0, from its exact value, beside five standard errors: terms of
+        higher order in κ, and steps.
+    """
+
+    PARTS: ClassVar = {ESCAPE: Simulation, CONFINED: Simulation, LANGEVIN: Simulation}
+
+    kind: Literal["free-energy"] = "free-energy"
+    title: str = "The free-energy landscape of matrix completion"
+    growth: float = Field(default=0.05, gt=0)
+    settled: float = Field(default=1e-3, gt=0)
+    concentration: float = Field(default=0.05, ge=0)
+
+    @override
+    def check(self, runs: Mapping[str, Sequence[Run]]) -> None:
+        for name, own in runs.items():
+            energy: Any = own[0].model.energy
+            given = isinstance(energy, MatrixCompletion) and own[0].model.size == 2
+            if not given or {(i, j): value for i, j, value in energy.entries} != dict.fromkeys(GIVEN, 1.0):
+                raise InvalidValue(f"parts.{name}.model.energy: it must be that of (14.1), at width 2")
+            if (energy.confinement > 0.0) != (name != ESCAPE):
+                wanted = "0" if name == ESCAPE else "> 0"
+                raise InvalidValue(f"parts.{name}: confinement = {energy.confinement:g}: it must be {wanted}")
+            flow = all(run.scheme == "gradient_flow" and math.isfinite(run.model.beta) for run in own)
+            if name != LANGEVIN and not flow:
+                raise InvalidValue(f"parts.{name}: it must be a 'gradient_flow' at kappa = 0 and finite beta")
+            if not all(run.state == "matrix" and run.keep_samples for run in own):
+                raise InvalidValue(f"parts.{name}: it must keep samples, of state 'matrix'")
+        if len({run.model.kappa for run in runs[LANGEVIN]}) < 3 or len(runs[ESCAPE][0].times) < 3:  # type: ignore[attr-defined]
+            raise InvalidValue("parts: langevin needs three kappa or more, and escape three times or more")
+
+    @override
+    def tables(self, parts: Parts) -> Tables:
+        concentration = [row for member in dataset.members(parts[LANGEVIN]) for row in _concentration(member)]
+        return {
+            "minimisers": [row for member in dataset.members(parts[CONFINED]) for row in self._minimisers(member)],
+            ESCAPE: [_escape(member) for member in dataset.members(parts[ESCAPE])],
+            "path": [row for member in dataset.members(parts[ESCAPE]) for row in _path(member)],
+            "confinement": _as_confinement_vanishes(dataset.model_of(next(dataset.members(parts[CONFINED])))),
+            "concentration": concentration,
+            "limit": _limits(concentration),
+        }
+
+    def _minimisers(self, member: xr.DataTree) -> Iterator[Row]:
+        """Where paths end, on each side of det W = 0, beside the exact minimisers there."""
+        model, W = dataset.model_of(member), _last(member)
+        free = free_energy(model, W)
+        for side, sign in SIDES.items():
+            ends, exact = W[np.sign(np.linalg.det(W)) == sign], minimisers(model, sign)
+            chosen = np.sign(np.linalg.det(W)) == sign
+            found: Row = {"depth": model.depth, "beta": model.beta, "side": side, "paths": len(ends)}
+            found |= {"number": len(exact), "W_11": float(exact[0][0, 0]), "W_12": float(exact[0][0, 1])}
+            s = np.linalg.svd(exact[0], compute_uv=False)
+            found |= {"W_21": float(exact[0][1, 0]), "sigma_ratio": float(s[1] / s[0])}
+            found["free_energy"] = float(free_energy(model, exact[:1])[0])
+            if len(ends):
+                distance = np.array([np.linalg.norm(ends - own, axis=(1, 2)) for own in exact])
+                near = distance.min(axis=0)
+                found["visited"] = int(np.sum((distance < self.settled).any(axis=1)))
+                found["farthest"] = float(near.max())
+                found["excess"] = float(np.max(free[chosen] - found["free_energy"]))
+                found["W_12_found"] = float(np.mean(np.abs(ends[:, 0, 1])))
+            yield found
+
+    @override
+    def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
+        for name in (ESCAPE, CONFINED, LANGEVIN):
+            failed = int(np.sum(parts[name]["sampler/status"].to_numpy() != 0))
+            yield f"{name}: {failed} paths failed (none may)", failed == 0
+        for row in tables[ESCAPE]:
+            words = f"no confinement, depth {row['depth']:g}, beta {row['beta']:g}"
+            if row["depth"] == 1.0:
+                yield (
+                    f"{words}: no entry given moves, and others by {row['moved']:.2g} (at most 1e-6)",
+                    row["moved"] < 1e-6,
+                )
+                continue
+            yield f"{words}: {row['still']} paths do not grow at the end (none may)", row["still"] == 0
+            text = f"{words}: the sum of p grows at {row['growth']:.4f} ± {row['growth_error']:.4f} of its exact rate"
+            yield f"{text} (within {self.growth:g} of 1)", abs(row["growth"] - 1.0) <= self.growth
+        for row in tables["minimisers"]:
+            words = f"confined, depth {row['depth']:g}, beta {row['beta']:g}, det W {row['side']}"
+            if row["paths"]:
+                text = f"{words}: the farthest of {row['paths']} ends is {row['farthest']:.2g} from an exact minimiser"
+                yield f"{text} (at most {self.settled:g})", row["farthest"] <= self.settled
+                text = f"{words}: {row['visited']} of {row['number']} minimisers were found (all must be)"
+                yield text, row["visited"] == row["number"]
+        for row in tables["limit"]:
+            allowed = self.concentration * row["exact"] + STANDARD_ERRORS * row["limit_error"]
+            text = f"det W {row['side']}: E|W − W*|²/kappa tends to {row['limit']:.3f} ± {row['limit_error']:.3f}"
+            yield (
+                f"{text}, exactly {row['exact']:.3f} (within {allowed:.3f})",
+                abs(row["limit"] - row["exact"]) <= allowed,
+            )
+
+    @override
+    def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:
+        return {
+            "minimisers": _minimisers_picture(
+                tables["minimisers"], dataset.model_of(next(dataset.members(parts[CONFINED])))
+            ),
+            ESCAPE: _escape_picture(tables),
+            "concentration": _concentration_picture(tables),
+        }
+
+
+# --- what is exact ----------------------------------------------------------------------------------------------------
+
+
+def free_energy(model: Any, W: Floats) -> Floats:
+    """F_β = E − S/β of matrices (…, 2, 2) (Menon (6.6))."""
+    s = np.linalg.svd(W, compute_uv=False)
+    return np.asarray(model.energy.value(W) - geometry.entropy_of_singular_values(model.depth, s) / model.beta)
+
+
+class _Symmetric(NamedTuple):
+    """A matrix ((w, x), (±x, w)), by which sign det W has."""
+
+    w: float
+    x: float
+    sign: float
+
+    def matrix(self) -> Floats:
+        return np.array([[self.w, self.x], [-self.sign * self.x, self.w]])
+
+
+def minimisers(model: Any, sign: float) -> list[Floats]:
+    """The minimisers of F_β for (14.1) with a confinement, where det W has a sign; at its rim where none is inside.
+
+    For det W > 0 σ_1 = σ_2 there, and all is closed but a quadratic equation. For det W < 0 F is minimised over the
+    singular values w + x > x − w ≥ 0.
+    """
+    N, beta, c = model.depth, model.beta, model.energy.confinement
+    steepness = (1.0 - 1.0 / N) / (2.0 * beta)
+    if sign > 0.0:
+        if c * 1.0 < steepness:
+            x = math.sqrt(steepness / c - 1.0)
+            return [_Symmetric(1.0, own, sign).matrix() for own in (x, -x)]
+        w = (1.0 + math.sqrt(1.0 + 4.0 * (1.0 + c) * steepness)) / (2.0 * (1.0 + c))  # (1+c)w² − w − steepness = 0
+        return [_Symmetric(w, 0.0, sign).matrix()]
+
+    def value(s: Floats) -> float:
+        return float(free_energy(model, _Symmetric(0.5 * (s[0] - s[1]), 0.5 * (s[0] + s[1]), sign).matrix()))
+
+    guess = np.array([2.0, 0.1])
+    bounds = [(1.0 / 16.0, None), (NEAREST, None)]
+    for _ in range(3):  # each goes on where the one before gave up
+        guess = scipy.optimize.minimize(value, guess, bounds=bounds, tol=1e-15, method="Nelder-Mead",
+                                        options={"maxiter": 4000, "xatol": 1e-12, "fatol": 1e-16}).x  # fmt: skip
+    w, x = 0.5 * (guess[0] - guess[1]), 0.5 * (guess[0] + guess[1])
+    return [_Symmetric(w, own, sign).matrix() for own in (x, -x)]
+
+
+def spread(model: Any, W: Floats) -> float:
+    """The limit of E|W − W*|²/κ as κ → 0: the trace of the inverse Hessian of F_β at a minimiser W*, over β.
+
+    At equilibrium the density of W is e^{−(β/κ)F_β} times what does not depend on κ.
+    """
+    units = np.eye(4).reshape(4, 2, 2) * DIFFERENCE
+
+    def second(i: int, j: int) -> float:
+        places = np.array([W + a * units[i] + b * units[j] for a in (1, -1) for b in (1, -1)])
+        return float(free_energy(model, places) @ np.array([1.0, -1.0, -1.0, 1.0])) / (4.0 * DIFFERENCE**2)
+
+    hessian = np.array([[second(i, j) for j in range(4)] for i in range(4)])
+    return float(np.trace(np.linalg.inv(hessian))) / float(model.beta)
+
+
+def _as_confinement_vanishes(model: Any) -> list[Row]:
+    """The exact minimisers for det W < 0 as c → 0, at each depth: they move to infinity like c^{−1/2}."""
+    rows = []
+    for depth in (2.0, 3.0, 4.0):
+        for c in CONFINEMENTS:
+            own = model.changed(depth=depth, energy=model.energy.changed(confinement=c))
+            W = minimisers(own, -1.0)[0]
+            reach = math.sqrt((1.0 - 1.0 / depth) / (2.0 * own.beta * c))
+            rows.append(
+                {"depth": depth, "beta": own.beta, "confinement": c, "W_12": float(W[0, 1]), "asymptote": reach}
+            )
+    return rows
+
+
+# --- what was sampled -------------------------------------------------------------------------------------------------
+
+
+def _matrices(member: xr.DataTree) -> Floats:
+    """W (path, time, 2, 2) of paths that did not fail."""
+    W = member["samples/matrix"].transpose("path", "time", "row", "column").to_numpy()
+    return np.asarray(W[np.isfinite(W).all(axis=(1, 2, 3))])
+
+
+def _last(member: xr.DataTree) -> Floats:
+    return _matrices(member)[:, -1]
+
+
+def _sum_of_p(model: Any, W: Floats) -> Floats:
+    """Σσ_k^{2/N}."""
+    return np.asarray((np.linalg.svd(W, compute_uv=False) ** (2.0 / model.depth)).sum(axis=-1))
+
+
+def _escape(member: xr.DataTree) -> Row:
+    """How fast paths of the flow without confinement leave, between the last two times."""
+    model, W = dataset.model_of(member), _matrices(member)
+    times = member["samples/time"].to_numpy()
+    p = _sum_of_p(model, W[:, -2:])
+    found: Row = {"depth": model.depth, "beta": model.beta, "paths": len(W), "time": float(times[-1])}
+    energy = member["samples/energy"].transpose("path", "time").to_numpy()[:, -1]
+    found |= {"largest_energy": float(np.nanmax(energy))}
+    found["median_sigma_1"] = float(np.median(np.linalg.svd(W[:, -1], compute_uv=False)[:, 0]))
+    if model.depth == 1.0:
+        return found | {"moved": float(np.max(np.abs((W[:, -1] - W[:, 0])[:, [0, 1], [1, 0]])))}
+    rate = 2.0 * (model.depth - 1.0) / (model.depth * model.beta)
+    growth = (p[:, 1] - p[:, 0]) / (times[-1] - times[-2]) / rate
+    found["growth"], found["growth_error"] = statistics.mean_over_paths(growth)
+    return found | {"least_growth": float(growth.min()), "still": int(np.sum(growth <= 0.0))}
+
+
+def _path(member: xr.DataTree) -> Iterator[Row]:
+    """The mean of Σσ_k^{2/N} over time, and its exact asymptotic rate."""
+    model, W = dataset.model_of(member), _matrices(member)
+    p = _sum_of_p(model, W)
+    for index, time in enumerate(member["samples/time"].to_numpy()):
+        mean = statistics.mean_over_paths(p[:, index])
+        row = {"depth": model.depth, "beta": model.beta, "time": float(time), "p": mean.value, "p_error": mean.error}
+        yield row | {"rate": 2.0 * (model.depth - 1.0) / (model.depth * model.beta)}
+
+
+def _concentration(member: xr.DataTree) -> Iterator[Row]:
+    """E|W − W*|²/κ at a late time, on each side of det W = 0, with W* the nearest minimiser there."""
+    model: Any = dataset.model_of(member)
+    W = _last(member)
+    for side, sign in SIDES.items():
+        exact = minimisers(model, sign)
+        own = W[np.sign(np.linalg.det(W)) == sign]
+        if len(own) > 1:
+            square = np.min([((own - each) ** 2).sum(axis=(1, 2)) for each in exact], axis=0)
+            mean = statistics.mean_over_paths(square / model.kappa)
+            row = {"depth": model.depth, "beta": model.beta, "side": side, "kappa": model.kappa, "paths": len(own)}
+            yield row | {"square": mean.value, "square_error": mean.error, "exact": spread(model, exact[0])}
+
+
+def _limits(rows: Sequence[Row]) -> list[Row]:
+    """Weighted straight lines in κ through E|W − W*|²/κ: its value at κ → 0."""
+    found = []
+    for side in SIDES:
+        own = [row for row in rows if row["side"] == side]
+        if len(own) < 3:
+            continue
+        kappa, value, error = (np.array([row[key] for row in own]) for key in ("kappa", "square", "square_error"))
+        design = np.stack([np.ones_like(kappa), kappa], axis=1) / error[:, None]
+        covariance = np.linalg.inv(design.T @ design)
+        limit, slope = covariance @ design.T @ (value / error)
+        row = {"side": side, "depth": own[0]["depth"], "beta": own[0]["beta"], "limit": float(limit)}
+        row |= {"limit_error": math.sqrt(covariance[0, 0]), "slope": float(slope), "exact": own[0]["exact"]}
+        found.append(row)
+    return found
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
+    """W_12 of the minimisers over β, a panel for each depth."""
+    c = model.energy.confinement
+    words = (
+        f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. Where "
+        "det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at the exact "
+        "threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the exact curves."
+    )
+    picture = Curves(f"Minimisers of the free energy of matrix completion, confinement {c:g}", words)
+    for depth in dict.fromkeys(row["depth"] for row in rows):
+        panel = picture.panel(f"depth $N$ = {depth:g}", "inverse temperature $\\beta$", "$|W_{12}|$", "log")
+        own = [row for row in rows if row["depth"] == depth]
+        betas = np.geomspace(min(row["beta"] for row in own), max(row["beta"] for row in own), 40)
+        for side, sign in SIDES.items():
+            curve = [abs(minimisers(model.changed(depth=depth, beta=float(beta)), sign)[0][0, 1]) for beta in betas]
+            panel.line(betas, curve, label="exact", color=EXACT)
+            there = [row for row in own if row["side"] == side and row.get("W_12_found") is not None]
+            label = f"ends of the flow, $\\det W$ {'<' if sign < 0 else '>'} 0"
+            panel.points([row["beta"] for row in there], [row["W_12_found"] for row in there], label=label)
+    return picture
+
+
+def _escape_picture(tables: Tables) -> Curves:
+    """Σσ_k^{2/N} over time without confinement; and the minimisers as confinement vanishes."""
+    words = (
+        "Left, without confinement the flow of the free energy has no limit: the mean of the sum of σ^(2/N) grows in "
+        "time, for each depth N, at the exact rate that lines show. Right, the minimisers with a confinement c move to "
+        "infinity like one over the square root of c as it vanishes."
+    )
+    picture = Curves("Without confinement the free energy has no minimiser", words, columns=2)
+    left = picture.panel("", "time $t$", "$\\sum\\sigma_k^{2/N}$")
+    rows = [row for row in tables["path"] if row["depth"] > 1.0]
+    beta = min(row["beta"] for row in rows)
+    for depth in dict.fromkeys(row["depth"] for row in rows):
+        own = [row for row in rows if (row["depth"], row["beta"]) == (depth, beta)]
+        times, values = (np.array([row[key] for row in own]) for key in ("time", "p"))
+        left.line(times, values[-1] + own[0]["rate"] * (times - times[-1]), label="exact rate", color=EXACT)
+        left.points(times, values, [row["p_error"] for row in own], label=f"depth {depth:g}, $\\beta$ = {beta:g}")
+    right = picture.panel("", "confinement $c$", "$W_{12}$ of the minimiser", "log", "log")
+    for depth in dict.fromkeys(row["depth"] for row in tables["confinement"]):
+        own = [row for row in tables["confinement"] if row["depth"] == depth]
+        right.line([row["confinement"] for row in own], [row["W_12"] for row in own], label=f"exact, depth {depth:g}")
+        asymptote = [row["asymptote"] for row in own]
+        right.line([row["confinement"] for row in own], asymptote, label="$c^{-1/2}$", dashed=True, color="reference")
+    return picture
+
+
+def _concentration_picture(tables: Tables) -> Curves:
+    """E|W − W*|²/κ over κ, with the exact limit."""
+    words = (
+        "The mean square distance of the Riemannian Langevin equation from the nearest minimiser of the free energy, over "
+        "κ: as κ falls to 0 it tends to the exact value, the trace of the inverse Hessian over β."
+    )
+    picture = Curves("The noise in the observable vanishes: concentration on the minimisers", words, columns=2)
+    for row in tables["limit"]:
+        own = [other for other in tables["concentration"] if other["side"] == row["side"]]
+        sign = "<" if row["side"] == "negative" else ">"
+        panel = picture.panel(f"$\\det W$ {sign} 0", "$\\kappa$", "$E|W - W^*|^2/\\kappa$")
+        kappas = [other["kappa"] for other in own]
+        panel.points(
+            kappas, [other["square"] for other in own], [other["square_error"] for other in own], label="measured"
+        )
+        ends = np.array([0.0, max(kappas)])
+        panel.line(ends, row["limit"] + row["slope"] * ends, label="fit", dashed=True, color="reference")
+        panel.points([0.0], [row["exact"]], label="exact limit", color=EXACT)
+    return picture
