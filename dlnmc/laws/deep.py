@@ -73,7 +73,8 @@ class Beta(Law):
     @property
     def _pdf_at_ends(self) -> tuple[float, float]:
         return tuple(  # type: ignore[return-value]
-            math.inf if own < 1.0 else 0.0 if own > 1.0 else other for own, other in ((self.a, self.b), (self.b, self.a))
+            math.inf if own < 1.0 else 0.0 if own > 1.0 else other
+            for own, other in ((self.a, self.b), (self.b, self.a))
         )
 
 

@@ -26,12 +26,14 @@ from dlnmc.simulation import member_seed, sweep_members
 from dlnmc.studies.base import WHOLE, Kind
 from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
+from dlnmc.studies.large_n import LargeN
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
     "semicircle": Semicircle,
     "completion": Completion,
     "dyson": Dyson,
+    "large-n": LargeN,
 }
 DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study", "parts", "presets")
