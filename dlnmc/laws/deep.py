@@ -26,7 +26,7 @@ _NEAREST, _DECADES = -18.0, 40.0  # log u from where there is nothing below, and
 
 def bessel_dimension(width: int, kappa: float) -> float:
     """The dimension δ = 1 + (d − 1)(1 − 1/(2κ)) of the distance of log σ_d from the others at infinite depth."""
-    return 1.0 + (width - 1.0) * (1.0 - 0.5 / check_positive("kappa", kappa))
+    return width * (1.0 - threshold(width) / check_positive("kappa", kappa))  # which is 0 at the threshold
 
 
 def threshold(width: int) -> float:
@@ -127,7 +127,7 @@ class LogRatio:
 
     @cached_property
     def _table(self) -> tuple[FloatArray, FloatArray]:
-        """log u, and the probability beyond."""
+        """Log u, and the probability beyond."""
         farthest = math.log(2.0 * _DECADES * self.depth) if math.isfinite(self.depth) else self._farthest_of_infinite
         log_u = np.linspace(_NEAREST, farthest, _POINTS)
         density = np.exp(self._log_density(np.exp(log_u)) + log_u)
