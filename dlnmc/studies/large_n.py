@@ -88,7 +88,7 @@ class LargeN(Kind):
     title: str = "Great depth"
     ratio: float = Field(default=1e-3, gt=0, lt=1)
     far: Positive = 8.0
-    dimension: float = Field(default=0.06, ge=0)
+    dimension: float = Field(default=0.03, ge=0)
     ks: float = Field(default=0.11, gt=0, le=1)
     rate: float = Field(default=0.2, gt=0)
 
@@ -163,7 +163,7 @@ class LargeN(Kind):
         found = dataset.parameters(model) | {"paths": len(values), "failed_paths": statistics.failed_paths(values)}
         found |= {"time": float(times[-1]), "dimension": delta}
         apart = np.minimum(_apart(values[np.isfinite(values).all(axis=(1, 2))]), UNDERFLOW)
-        measured = statistics.dimension_of_paths(apart, times, s2, self.far)
+        measured = statistics.dimension_of_paths(_below_level(values, self.far), times, s2, self.far)
         known = math.isfinite(measured.error)
         found["measured"], found["measured_error"] = measured if known else (None, None)
         found["small"], found["small_error"] = Ratios(model, _log_ratio(values[:, -1])).beyond(self.reach)
@@ -329,6 +329,19 @@ def _apart(sigma: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         found = np.mean(np.log(sigma[..., :-1]), axis=-1) - np.log(sigma[..., -1])
     return np.asarray(found)
+
+
+def _below_level(sigma: Floats, far: float) -> Floats:
+    """The distance of log σ_d, of (path, time, rank), from what the others' mean logarithm is when σ_d is far.
+
+    That level is one number: the others' own fluctuations, which they forget, would look like a drift towards them.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(sigma[np.isfinite(sigma).all(axis=(1, 2))])
+    others, lowest = logs[..., :-1].mean(axis=-1), logs[..., -1]
+    chosen = others - lowest > far
+    level = float(np.mean(others[chosen])) if np.any(chosen) else 0.0
+    return np.asarray(np.minimum(level - lowest, UNDERFLOW))
 
 
 def _median(values: Floats) -> tuple[float | None, float | None]:
@@ -546,7 +559,7 @@ def _picture_of_depths(study: LargeN, tables: Tables) -> Curves:
             panel.points(*_columns(own, "depth", "small", "small_error"), label=f"$\\kappa$ = {kappa:g}")
             ends = np.array([min(row["depth"] for row in own), max(row["depth"] for row in own)], dtype=np.float64)
             if width == 2:
-                between = np.geomspace(*ends, 60)
+                between = np.geomspace(ends[0], ends[1], 60)
                 exact = [float(laws.LogRatio(depth, kappa).survival(study.reach)) for depth in between]
                 panel.line(between, exact, label="exact", color=EXACT)
             if (width, kappa) in infinite:
@@ -577,7 +590,7 @@ def _picture_of_collapse(parts: Parts, tables: Tables) -> Curves:
     """Distribution functions of (σ_d/σ_1)^{2/N} at the greatest depths, on Beta(½, δ), where σ_d is lost."""
     words = (
         "Distribution functions of (σ_d/σ_1)^(2/N) at the two greatest depths where the smallest singular value is "
-        "lost: they approach the Beta(1/2, δ) laws, from below where δ is small."
+        "lost: they approach the Beta(1/2, δ) laws, slowly where δ is small."
     )
     picture = Curves("The law of what is lost: $(\\sigma_d/\\sigma_1)^{2/N}$", words)
     members = [_ratios(member) for part in FINITE for member in dataset.members(parts[part])]
@@ -664,7 +677,8 @@ def _picture_of_widths(tables: Tables) -> Curves:
     words = (
         "Left, the Kolmogorov distance of singular values to the exact law of their depth over the width: it falls "
         "like one over the width. Right, distances of the exact laws of depth N to that of Dykema and Haagerup, which "
-        "fall like 1/N, and distances to it that were measured at finite widths."
+        "fall like 1/N, and distances to it that were measured: at one width they grow again with the depth, since the "
+        "limits do not commute."
     )
     picture = Curves("Both limits: $d\\to\\infty$, then $N\\to\\infty$", words, columns=2)
     panel = picture.panel("to the law of depth $N$", "width $d$", "Kolmogorov distance", "log", "log")
