@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 FINITE = ("pairs", "depths")  # parts of finite depths at fixed width
 STANDARD_ERRORS = 5.0  # chance exceeds them once in 1.7e6 checks
 UNDERFLOW = 600.0  # log(σ_1/σ_d) beyond is only known to be beyond: σ_d is 0 in floating point from 700 on
-MOST_ALLOWED = 0.3  # of a probability for finite size: where it is more, a check would say nothing
+MOST_ALLOWED = 0.2  # of a probability for finite size: where it is more, a check would say nothing
 FEWEST_FAR = 100  # states far from the others, for the exponent of their law
 LAW_DEPTHS = tuple(2.0**k for k in range(11))  # whose exact laws are held against that of infinite depth
 SHOWN_TIMES = tuple(m * 10.0**k for k in range(8) for m in (1, 2, 5))
@@ -51,9 +51,9 @@ class Ratios(NamedTuple):
         return laws.bessel_dimension(self.model.width, self.model.kappa)
 
     def beyond(self, u: float) -> statistics.Estimate:
-        """P(log(σ_1/σ_d) > u)."""
-        share = float(np.mean(self.values > u))
-        return statistics.Estimate(share, math.sqrt(share * (1.0 - share) / len(self.values)))
+        """P(log(σ_1/σ_d) > u), with an error that is at least that of a single path."""
+        share, n = float(np.mean(self.values > u)), len(self.values)
+        return statistics.Estimate(share, math.sqrt(max(share * (1.0 - share), 1.0 / n) / n))
 
 
 class LargeN(Kind):
