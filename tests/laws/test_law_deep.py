@@ -89,12 +89,11 @@ def test_what_is_lost_has_its_limit_at_width_three():
         log_p = log_p + (1.0 - c) * (np.log(-np.expm1(-2.0 * gap / N)) - 2.0 * low / N)
     log_p = log_p - shape * np.log1p(np.exp(-2.0 * a) + np.exp(-2.0 * (a + b)))
     p = np.exp(log_p - log_p.max())
-    for x in (0.1, 0.5, 0.9):
-        seen = np.sum(p * (a + b > -0.5 * N * math.log(x))) / np.sum(p)
-        assert seen == pytest.approx(laws.smallest_of_deep(d, kappa).cdf(x), abs=0.006)
-    assert laws.smallest_of_deep(d, 1.1 * kappa).cdf(0.1) != pytest.approx(
-        laws.smallest_of_deep(d, kappa).cdf(0.1), abs=0.012
-    )
+    law, wrong = laws.smallest_of_deep(d, kappa), laws.smallest_of_deep(d, 1.02 * kappa)
+    for k in (0.5, 1.0, 2.0):
+        seen = np.sum(p * np.exp(-2.0 * k * (a + b) / N)) / np.sum(p)
+        assert seen == pytest.approx(law.moment(k), rel=2e-3)
+        assert seen != pytest.approx(wrong.moment(k), rel=4e-3)
 
 
 def test_what_is_lost_has_its_limit_in_exact_draws():
