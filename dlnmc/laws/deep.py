@@ -25,7 +25,10 @@ _NEAREST, _DECADES = -18.0, 40.0  # log u from where there is nothing below, and
 
 
 def bessel_dimension(width: int, kappa: float) -> float:
-    """The dimension δ = 1 + (d − 1)(1 − 1/(2κ)) of the distance of log σ_d from the others at infinite depth."""
+    """The dimension δ = 1 + (d − 1)(1 − 1/(2κ)) of the distance of log σ_d from the others at infinite depth.
+
+    See docs/mathematics.md, "Laws".
+    """
     return width * (1.0 - threshold(width) / check_positive("kappa", kappa))  # which is 0 at the threshold
 
 
@@ -83,6 +86,8 @@ def smallest_of_deep(width: int, kappa: float) -> Beta:
 
     The density of λ_d with the others at distances O(1/N) from 1 is ∝ (1 − λ_d²)^{(d−1)(1−1/(2κ))}, the limit of that
     of section 4 of Menon's paper. Raises ValueError for κ ≤ (d − 1)/(2d), where (σ_d/σ_1)^{2/N} → 1.
+
+    See docs/mathematics.md, "Laws".
     """
     delta = bessel_dimension(width, kappa)
     if delta <= 0.0:
@@ -99,6 +104,8 @@ class LogRatio:
         (1 − e^{−2u})^c (1 − e^{−2u/N})^{1−c} e^{−u/N} (1 + e^{−2u})^{−A},
 
     and (1 − e^{−2u})^c u^{1−c} (1 + e^{−2u})^{−A} at infinite depth, where it takes κ < ¼. Good to about 1e-8.
+
+    See docs/mathematics.md, "Laws".
     """
 
     depth: float
