@@ -6,6 +6,7 @@ Laws of singular values are those of σ·√(β/d), laws of Dyson eigenvalues th
 
 from dlnmc.laws.base import Law, SingularValueLaw
 from dlnmc.laws.chi import Chi
+from dlnmc.laws.deep import Beta, LogRatio, bessel_dimension, smallest_of_deep, threshold
 from dlnmc.laws.dykema_haagerup import DykemaHaagerup
 from dlnmc.laws.dyson import centre_of_mass, gap
 from dlnmc.laws.edelman import SmallestSingularValue, smallest_singular_value
@@ -29,6 +30,7 @@ from dlnmc.laws.two import Two, two
 from dlnmc.laws.wiener_hopf import critical_kappa
 
 __all__ = [
+    "Beta",
     "Chi",
     "DykemaHaagerup",
     "FreeConvolution",
@@ -37,6 +39,7 @@ __all__ = [
     "Gapped",
     "HardEdge",
     "Law",
+    "LogRatio",
     "NoncentralChi",
     "Normal",
     "QuarterCircle",
@@ -49,6 +52,7 @@ __all__ = [
     "Two",
     "at_hard_edge",
     "at_soft_edge",
+    "bessel_dimension",
     "centre_of_mass",
     "critical_kappa",
     "edge_shift",
@@ -59,9 +63,11 @@ __all__ = [
     "of",
     "scaled",
     "singular_values",
+    "smallest_of_deep",
     "smallest_singular_value",
     "soft_edge_limit",
     "squared",
+    "threshold",
     "trace",
     "tracy_widom",
     "two",

@@ -4,6 +4,7 @@ Arrays are NumPy arrays or xarray DataArrays whose first axis is `path`. A path 
 failed: it is left out, and `failed_paths` counts such paths.
 """
 
+from dlnmc.statistics.bessel import dimension_of_paths, tail_exponent
 from dlnmc.statistics.comparison import Difference, compare, difference
 from dlnmc.statistics.density import against, density, density_of_counts
 from dlnmc.statistics.distances import (
@@ -42,6 +43,7 @@ __all__ = [
     "density",
     "density_of_counts",
     "difference",
+    "dimension_of_paths",
     "effective_samples",
     "extrapolate",
     "failed_paths",
@@ -59,6 +61,7 @@ __all__ = [
     "spacing_ratio",
     "spacings",
     "stationarity",
+    "tail_exponent",
     "unfold",
     "unfold_locally",
     "wasserstein_between",

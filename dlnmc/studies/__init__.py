@@ -27,6 +27,7 @@ from dlnmc.studies.base import WHOLE, Kind
 from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
 from dlnmc.studies.free_energy import FreeEnergy
+from dlnmc.studies.large_n import LargeN
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
@@ -34,6 +35,7 @@ KINDS: dict[str, type[Kind]] = {
     "completion": Completion,
     "dyson": Dyson,
     "free-energy": FreeEnergy,
+    "large-n": LargeN,
 }
 DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study", "parts", "presets")
