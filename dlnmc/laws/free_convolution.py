@@ -107,8 +107,8 @@ class FreeConvolution(Law):
         gap = self._is_outside(least)
         left, right, least = left[gap], right[gap], least[gap]
         ends = [self._end(left, least), self._end(right, least)]
-        low, high = self._edges
-        return np.column_stack([np.append(low, ends[1]), np.append(ends[0], high)])
+        first, last = self._edges
+        return np.column_stack([np.append(first, ends[1]), np.append(ends[0], last)])
 
     def _is_outside(self, u: FloatArray) -> NDArray[np.bool_]:
         """Whether the curve is real at u, which is no atom."""
@@ -144,7 +144,7 @@ class FreeConvolution(Law):
         """The point w of the curve that is mapped to x: Newton's method from the table, halving where it fails."""
         table, points = self._table
         w = np.interp(x, table, points)
-        gap = w.imag == 0.0  # between two ends, where the table knows all that is needed: v = 0
+        gap = w.imag == 0.0  # between two intervals: that v = 0 and u is between the same atoms is all that is needed
         allowed = _SETTLED * (table[-1] - table[0])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for _ in range(_POLISHING):
@@ -155,7 +155,7 @@ class FreeConvolution(Law):
                     break
                 new = w - residual / (1.0 - self.variance * (terms**2).mean(axis=1))
                 w = np.where(settled, w, new)
-        bad = ~settled | ~(w.imag >= 0.0) | gap
+        bad = ~settled | ~(w.imag >= 0.0)
         w[bad] = self._halved(x[bad])
         return np.asarray(w)
 
