@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dlnmc.errors import InvalidValue
 from dlnmc.laws.base import FloatArray, Law, Values, check_positive
 
-_HALVINGS = 200  # at most, of an interval that holds a root
+_HALVINGS = 200  # of an interval that holds a root
 _NEWTON = 60  # at most; steps approach the root from one side
+_POLISHING = 12  # steps of Newton's method from the table; what has not settled by then is found by halving
+_SETTLED = 1e-13  # residual, in units of the length of the support
+_KNOTS = 256  # of each interval of the support
 _CONTOUR = 256  # points of a circle, for moments
 
 
@@ -70,20 +74,63 @@ class FreeConvolution(Law):
         return np.asarray(np.mean(1.0 / (w[..., None] - self._sorted), axis=-1))
 
     def _height(self, u: FloatArray) -> FloatArray:
-        """The v ≥ 0 of the curve; 0 where the density vanishes. Newton's method in v², from below."""
+        """The v ≥ 0 of the curve; 0 where the density vanishes.
+
+        The harmonic mean of (u−a)² + q is concave in q, so that Newton's method approaches q = v² from below.
+        """
         squares = (u[..., None] - self._sorted) ** 2
-        n = len(self._sorted)
-        q = np.maximum(np.max(self.variance / n - squares, axis=-1), 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for _ in range(_NEWTON):
-                terms = 1.0 / (squares + q[..., None])
-                excess, slope = terms.mean(axis=-1) - 1.0 / self.variance, (terms**2).mean(axis=-1)
-                step = np.where(excess > 0.0, excess / slope, 0.0)
-                step = np.where(np.isfinite(step), step, 0.0)
-                q = q + step
-                if np.all(step <= 1e-16 * q):
-                    break
+        q = np.maximum(self.variance / len(self._sorted) - np.min(squares, axis=-1), 0.0)
+        for _ in range(_NEWTON):
+            terms = 1.0 / (squares + q[..., None])
+            first, second = terms.mean(axis=-1), (terms**2).mean(axis=-1)
+            step = np.maximum(self.variance * first - 1.0, 0.0) * first / second
+            q = q + step
+            if np.all(step <= 1e-15 * q):
+                break
         return np.asarray(np.sqrt(q))
+
+    @cached_property
+    def _bands(self) -> FloatArray:
+        """The u at the ends (interval, 2) of the intervals of the support, ascending.
+
+        Between two atoms Σ 1/(u−a)² is convex: where its minimum is below 1/s there is a gap.
+        """
+        left, right = self._sorted[:-1], self._sorted[1:]
+        apart = right > left
+        left, right = left[apart], right[apart]
+        low, high = left, right
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            falls = np.sum((middle[:, None] - self._sorted) ** -3.0, axis=1) > 0.0
+            low, high = np.where(falls, middle, low), np.where(falls, high, middle)
+        least = 0.5 * (low + high)
+        gap = self._is_outside(least)
+        left, right, least = left[gap], right[gap], least[gap]
+        ends = [self._end(left, least), self._end(right, least)]
+        first, last = self._edges
+        return np.column_stack([np.append(first, ends[1]), np.append(ends[0], last)])
+
+    def _is_outside(self, u: FloatArray) -> NDArray[np.bool_]:
+        """Whether the curve is real at u, which is no atom."""
+        return np.asarray(np.mean((u[..., None] - self._sorted) ** -2.0, axis=-1) < 1.0 / self.variance)
+
+    def _end(self, inside: FloatArray, outside: FloatArray) -> FloatArray:
+        """The u between, where the curve leaves the real line."""
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            with np.errstate(divide="ignore"):
+                out = self._is_outside(middle)
+            inside, outside = np.where(out, inside, middle), np.where(out, middle, outside)
+        return np.asarray(outside)
+
+    @cached_property
+    def _table(self) -> tuple[FloatArray, np.ndarray]:
+        """x, ascending, and w on the curve: dense at the ends of intervals, where v is a square root."""
+        angle = math.pi * np.arange(_KNOTS + 1) / _KNOTS
+        low, high = self._bands.T
+        u = (low[:, None] + np.outer(high - low, np.sin(angle / 2.0) ** 2)).ravel()
+        w = u + 1j * self._height(u)
+        return np.maximum.accumulate(self._map(u)), w
 
     def _map(self, u: FloatArray | float) -> FloatArray:
         """The real x to which the curve at u is mapped, ascending."""
@@ -94,7 +141,26 @@ class FreeConvolution(Law):
         return np.asarray(x)
 
     def _curve_at(self, x: FloatArray) -> np.ndarray:
-        """The point w of the curve that is mapped to x: by halving, then Newton's method."""
+        """The point w of the curve that is mapped to x: Newton's method from the table, halving where it fails."""
+        table, points = self._table
+        w = np.interp(x, table, points)
+        gap = w.imag == 0.0  # between two intervals: that v = 0 and u is between the same atoms is all that is needed
+        allowed = _SETTLED * (table[-1] - table[0])
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for _ in range(_POLISHING):
+                terms = 1.0 / (w[:, None] - self._sorted)
+                residual = w + self.variance * terms.mean(axis=1) - x
+                settled = gap | (np.abs(residual) <= allowed)
+                if np.all(settled):
+                    break
+                new = w - residual / (1.0 - self.variance * (terms**2).mean(axis=1))
+                w = np.where(settled, w, new)
+        bad = ~settled | ~(w.imag >= 0.0)
+        w[bad] = self._halved(x[bad])
+        return np.asarray(w)
+
+    def _halved(self, x: FloatArray) -> np.ndarray:
+        """The same by halving."""
         low, high = (np.full(x.shape, end) for end in self._edges)
         for _ in range(60):
             middle = 0.5 * (low + high)
@@ -107,7 +173,10 @@ class FreeConvolution(Law):
         return np.asarray(self._curve_at(x).imag / (math.pi * self.variance))
 
     def _cdf(self, x: FloatArray) -> FloatArray:
-        w = self._curve_at(x)
+        return self._probability(self._curve_at(x))
+
+    def _probability(self, w: np.ndarray) -> FloatArray:
+        """The cdf at the x to which a point of the curve is mapped."""
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.mean(np.angle(w[..., None] - self._sorted), axis=-1)
             rest = 0.5 * self.variance * np.imag(self._transform(w) ** 2)
@@ -117,9 +186,7 @@ class FreeConvolution(Law):
         low, high = (np.full(q.shape, end) for end in self._edges)
         for _ in range(60):
             middle = 0.5 * (low + high)
-            w = middle + 1j * self._height(middle)
-            logs = np.mean(np.angle(w[..., None] - self._sorted), axis=-1)
-            below = 1.0 - (logs + 0.5 * self.variance * np.imag(self._transform(w) ** 2)) / math.pi < q
+            below = self._probability(middle + 1j * self._height(middle)) < q
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return self._map(0.5 * (low + high))
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
@@ -31,8 +30,8 @@ EQUILIBRIUM, EXPANSION, RELAXATION = "equilibrium", "expansion", "relaxation"
 UPSTAIRS, DOWNSTAIRS, QUARTIC = "upstairs", "downstairs", "quartic"
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 BINS = 60
-EXACT_PATHS = 8192  # that are drawn beside
-EXACT_SEED = 2  # other noise than that of any run
+EXACT_SEED = 2  # of exact draws, which use other noise than runs do, whatever their seed
+SLOWEST_EDGE = 2.0 / 3.0  # the power of d at which what the edge's shift leaves falls
 
 
 class Dyson(Kind):
@@ -46,6 +45,9 @@ class Dyson(Kind):
         Largest Kolmogorov distance, times the size, to a law for d → ∞: a level is one of d.
     spacing
         Largest distance of spacing ratios from those of the class 2/κ, beside five standard errors.
+    edge
+        Largest distance of the mean of the largest eigenvalue, scaled, from Tracy's and Widom's, times d^{2/3}, beside
+        five standard errors.
     relaxation
         Largest relative distance of second moments from their exact values, beside five standard errors: the bias of
         steps.
@@ -66,6 +68,7 @@ class Dyson(Kind):
     title: str = "Dyson Brownian motion"
     ks: float = Field(default=1.0, gt=0)
     spacing: float = Field(default=0.004, ge=0)
+    edge: float = Field(default=0.35, ge=0)
     relaxation: float = Field(default=0.005, ge=0)
     rate: float = Field(default=0.7, gt=0)
 
@@ -83,10 +86,9 @@ class Dyson(Kind):
             found = runs[name][0].model.energy.kind
             if found != wanted:
                 raise InvalidValue(f"parts.{name}.model.energy = {found!r}: it must be {wanted!r}")
-        up, down = runs[UPSTAIRS][0], runs[DOWNSTAIRS][0]
-        if up.state != "hermitian" or up.model != down.model or getattr(up, "times", 0) != getattr(down, "times", 1):
-            raise InvalidValue("parts.upstairs: it must be of state 'hermitian', of the model and times of downstairs")
-        law_of_quartic(runs[QUARTIC][0].model)
+        _check_pair(runs[UPSTAIRS], runs[DOWNSTAIRS])
+        for run in runs[QUARTIC]:
+            law_of_quartic(run.model)
 
     @override
     def tables(self, parts: Parts) -> Tables:
@@ -110,16 +112,19 @@ class Dyson(Kind):
                     yield f"{name}, kappa {row['kappa']:g}: {text}", holds
         yield from self._near_laws(tables)
         yield from self._classes(tables[EQUILIBRIUM])
+        yield from self._edges(tables[EQUILIBRIUM])
         yield from self._moments(tables[RELAXATION])
+        yield from _virials(tables[QUARTIC])
         for row in tables[UPSTAIRS]:
             text = f"matrices and eigenvalues at t = {row['time']:g}: largest distance of an ordered eigenvalue"
             yield f"{text} {row['distance']:.4f} (at most {row['bound']:.4f})", row["distance"] <= row["bound"]
 
     def _near_laws(self, tables: Tables) -> Iterator[Verdict]:
         """Kolmogorov distances to laws for d → ∞, and how they fall."""
-        for name in (EQUILIBRIUM, EXPANSION, QUARTIC):
+        for name in (EQUILIBRIUM, EXPANSION, RELAXATION, QUARTIC):
             for row in tables[name]:
-                words = f"kappa {row['kappa']:g}" if "time" not in row else f"size {row['size']}, t = {row['time']:g}"
+                words = f"size {row['size']}, kappa {row['kappa']:g}"
+                words += f", t = {row['time']:g}" if "time" in row else ""
                 text = f"{name}, {words}: {row['ks']:.4f} ± {row['ks_error']:.4f} from its law"
                 allowed = self.ks / row["size"]
                 yield f"{text} (at most {allowed:.4f})", row["ks"] <= allowed
@@ -142,6 +147,16 @@ class Dyson(Kind):
                 )
             text = f"equilibrium, kappa {row['kappa']:g}: ordered eigenvalues {row['hermite']:.4f} from exact draws"
             yield f"{text} (at most {row['hermite_bound']:.4f})", row["hermite"] <= row["hermite_bound"]
+
+    def _edges(self, rows: Sequence[Row]) -> Iterator[Verdict]:
+        """Means of the largest eigenvalue against Tracy–Widom β = 1, 2, 4."""
+        for row in rows:
+            if row["edge_mean"] is not None:
+                off = abs(row["edge_mean"] - row["edge_mean_law"])
+                allowed = self.edge / row["size"] ** SLOWEST_EDGE + STANDARD_ERRORS * row["edge_mean_error"]
+                text = f"equilibrium, kappa {row['kappa']:g}: scaled edge {row['edge_mean']:.4f}"
+                text += f" ± {row['edge_mean_error']:.4f} (within {allowed:.4f} of {row['edge_mean_law']:.4f})"
+                yield text, off <= allowed
 
     def _moments(self, rows: Sequence[Row]) -> Iterator[Verdict]:
         """Second moments and centres of mass along the relaxation."""
@@ -167,6 +182,20 @@ class Dyson(Kind):
         }
 
 
+def _check_pair(ups: Sequence[Run], downs: Sequence[Run]) -> None:
+    """Raise InvalidValue unless these are matrices and eigenvalues of one model at the same times.
+
+    Seeds of parts are far apart, so that the two are independent; with one seed they would share their noise.
+    """
+    if len(ups) != 1 or len(downs) != 1:
+        raise InvalidValue("parts.upstairs, parts.downstairs: each is one run, not a sweep")
+    up, down = ups[0], downs[0]
+    if up.state != "hermitian" or up.model != down.model or getattr(up, "times", 0) != getattr(down, "times", 1):
+        raise InvalidValue("parts.upstairs: it must be of state 'hermitian', of the model and times of downstairs")
+    if down.state != "eigenvalues":
+        raise InvalidValue(f"parts.downstairs.run.state = {down.state!r}: it must be 'eigenvalues'")
+
+
 # --- equilibria -------------------------------------------------------------------------------------------------------
 
 
@@ -175,8 +204,9 @@ def _equilibrium(member: xr.DataTree) -> Row:
     model: Any = dataset.model_of(member)
     row, values = analysis.row(member), analysis.states(member)
     assert values is not None
-    drawn = exact_sampling.exact(model, paths=EXACT_PATHS, seed=EXACT_SEED)["eigenvalues"].to_numpy()
-    last = values[np.isfinite(values).all(axis=(1, 2)), -1]
+    values = values[np.isfinite(values).all(axis=(1, 2))]
+    last = values[:, -1]
+    drawn = exact_sampling.exact(model, paths=len(last), seed=EXACT_SEED, progress=False)["eigenvalues"].to_numpy()
     distances = [statistics.kolmogorov_between(last[:, [k]], drawn[:, [k]]).value for k in range(model.size)]
     bound = statistics.kolmogorov_bound(len(last), len(drawn), analysis.FALSE_ALARM / model.size)
     found = {name: row[name] for name in ("size", "beta", "kappa", "paths", "ks", "ks_error")}
@@ -184,11 +214,19 @@ def _equilibrium(member: xr.DataTree) -> Row:
     known = laws.mean_spacing_ratio(round(exponent)) if exponent in (1.0, 2.0, 4.0) else None
     found |= {"spacing_ratio": row["spacing_ratio"], "spacing_ratio_error": row["spacing_error"]}
     found |= {"spacing_class": known, "trace_ratio": row["trace_ratio"], "trace_ratio_error": row["trace_error"]}
-    if known is not None:
-        edge = statistics.soft_edge(values[..., -1] / scale(model), laws.eigenvalues(), model.size)
-        limit = laws.soft_edge_limit(model)
-        found |= {"edge_mean": edge.mean.value, "edge_mean_error": edge.mean.error, "edge_mean_law": limit.mean()}
+    edge = None if known is None else statistics.shape(_edge(model, values)).mean
+    found |= {"edge_mean": edge and edge.value, "edge_mean_error": edge and edge.error}
+    found["edge_mean_law"] = edge and laws.soft_edge_limit(model).mean()
     return found | {"hermite": max(distances), "hermite_bound": bound}
+
+
+def _edge(model: Any, values: Floats) -> Floats:
+    """The largest eigenvalues of states (path, draw, component), in the units of Tracy's and Widom's laws.
+
+    With the edge at 2√(1 + (1−κ)/(2d)) what is left falls like d^{−2/3} for κ = ½, 1, 2, with factors up to 0.25 in
+    exact draws up to d = 128; with the edge at 2 it falls like d^{−1/3}.
+    """
+    return laws.at_soft_edge(values[..., -1] / scale(model), laws.eigenvalues(), model.size, 0.5 * (1.0 - model.kappa))
 
 
 def law_of_quartic(model: Model) -> laws.Quartic:
@@ -208,7 +246,25 @@ def _quartic(member: xr.DataTree) -> Row:
     found = {name: row[name] for name in ("size", "beta", "kappa", "paths")}
     found["ks"], found["ks_error"] = statistics.kolmogorov_distance(values / scale(model), law)
     found |= {"edge": row["edge"], "edge_error": row["edge_error"], "edge_law": law.support[1]}
-    return found
+    virial = statistics.mean_over_paths(virials(model, values).mean(axis=1))
+    return found | {"virial": virial.value, "virial_error": virial.error}
+
+
+def virials(model: Any, values: Floats) -> Floats:
+    """Σ x V'(x) of eigenvalues (…, component) in a quartic potential, over its mean (d(d−1) + κd)/β at equilibrium.
+
+    It is E[L Σx²] = 0 for the generator L of (11.8): exact at every size.
+    """
+    d, coefficients = model.size, model.energy.coefficients
+    sums = np.sum(2.0 * coefficients[1] * values**2 + 4.0 * coefficients[3] * values**4, axis=-1)
+    return np.asarray(sums * model.beta / (d * (d - 1.0) + model.kappa * d))
+
+
+def _virials(rows: Sequence[Row]) -> Iterator[Verdict]:
+    for row in rows:
+        text = f"quartic, kappa {row['kappa']:g}: sum of x V'(x) is {row['virial']:.4f} ± {row['virial_error']:.4f}"
+        allowed = STANDARD_ERRORS * row["virial_error"]
+        yield f"{text} of its exact mean (within {allowed:.4f} of 1)", abs(row["virial"] - 1.0) <= allowed
 
 
 def _quartic_picture(tree: xr.DataTree, words: str) -> Densities:
@@ -264,30 +320,33 @@ def rate_of(rows: Sequence[Row]) -> statistics.Rate | None:
 
 
 def _relaxation(member: xr.DataTree) -> Iterator[Row]:
-    """Σx²/d and the centre of mass, scaled, beside what they are exactly.
+    """The law, Σx²/d and the centre of mass, scaled, beside what is known of them.
 
-    With Y = Σx², (11.8) gives dE[Y]/dt = −2E[Y] + 2(d(d−1) + κd)/β; centres of mass of Euler's steps are exactly
-    normal, since repulsions cancel.
+    With Y = Σx², (11.8) gives dE[Y]/dt = −2E[Y] + 2(d(d−1) + κd)/β.
     """
     model, times, values = _states(member)
-    d, dt = model.size, float(member.coords["dt"] if "dt" in member.coords else member["dt"])
-    start = clusters(d)
-    limit = (d - 1.0 + model.kappa) / d
+    start = clusters(model.size)
+    limit = (model.size - 1.0 + model.kappa) / model.size
     for index, time in enumerate(times):
-        found = {"kappa": model.kappa, "size": d, "paths": len(values), "time": float(time)}
-        mean = statistics.mean_over_paths((values[:, index] ** 2).mean(axis=1))
+        own = values[:, index]
+        found = {"kappa": model.kappa, "size": model.size, "paths": len(own), "time": float(time)}
+        found["ks"], found["ks_error"] = statistics.kolmogorov_distance(own, law_after(model, float(time)))
+        mean = statistics.mean_over_paths((own**2).mean(axis=1))
         found["second_moment"], found["second_moment_error"] = mean
         found["second_moment_exact"] = limit + (float(np.mean(start**2)) - limit) * math.exp(-2.0 * time)
-        steps = round(float(time) / dt)
-        variance = 2.0 * model.kappa * dt / d**2 * float(np.sum((1.0 - dt) ** (2.0 * np.arange(steps))))
-        centre = values[:, index].mean(axis=1) - float(np.mean(start)) * (1.0 - dt) ** steps
-        found["centre_variance"] = float(np.var(centre))
-        found["centre_variance_error"] = found["centre_variance"] * math.sqrt(2.0 / len(centre))
-        found["centre_variance_exact"] = variance
-        cdf, n = scipy.special.ndtr(np.sort(centre) / math.sqrt(variance)), len(centre)
-        found["centre"] = float(np.max(np.maximum(cdf - np.arange(n) / n, np.arange(1, n + 1) / n - cdf)))
-        found["centre_bound"] = statistics.one_sample_bound(n, analysis.FALSE_ALARM)
+        found |= _centre(model, float(time), own.mean(axis=1) * scale(model), start * scale(model))
         yield found
+
+
+def _centre(model: Any, time: float, centres: Floats, start: Floats) -> Row:
+    """Centres of mass, unscaled, against their normal law: repulsions cancel, those that are softened too."""
+    law = laws.centre_of_mass(model, start, time)
+    variance = statistics.shape(centres[:, np.newaxis]).variance
+    found = {"centre_variance": variance.value * model.beta / model.size}
+    found["centre_variance_error"] = variance.error * model.beta / model.size
+    found["centre_variance_exact"] = law.var() * model.beta / model.size
+    found["centre"] = statistics.kolmogorov_distance(centres[:, np.newaxis], law).value
+    return found | {"centre_bound": statistics.one_sample_bound(len(centres), analysis.FALSE_ALARM)}
 
 
 def _upstairs(up: xr.DataTree, down: xr.DataTree) -> list[Row]:
