@@ -26,12 +26,16 @@ from dlnmc.simulation import member_seed, sweep_members
 from dlnmc.studies.base import WHOLE, Kind
 from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
+from dlnmc.studies.fluctuations import Fluctuations
+from dlnmc.studies.large_d import LargeD
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
     "semicircle": Semicircle,
     "completion": Completion,
     "dyson": Dyson,
+    "fluctuations": Fluctuations,
+    "large-d": LargeD,
 }
 DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study", "parts", "presets")
