@@ -1,12 +1,13 @@
-"""The free energy F_β = E − S/β of (14.1): where its minimisers are, how many, of which rank, and what noise does.
+"""The free energy F_β = E − S/β of (14.1): where its minimisers are, how many, of which rank.
 
 Section 14.2 of Menon's paper asks for the minimising set S_β (6.9). With p_k = σ_k^{2/N} the entropy is
-½ log Σ_j p_1^{N−1−j} p_2^j for d = 2, which grows without bound along the valley E = 0: so F_β has no minimum for N > 1,
-and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there are
-minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
+½ log Σ_j p_1^{N−1−j} p_2^j for d = 2, which grows without bound along the valley E = 0: so F_β has no minimum for
+N > 1, and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there
+are minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
 β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)).
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -93,7 +94,8 @@ class FreeEnergy(Kind):
 
     def _minimisers(self, member: xr.DataTree) -> Iterator[Row]:
         """Where paths end, on each side of det W = 0, beside the exact minimisers there."""
-        model, W = dataset.model_of(member), _last(member)
+        model: Any = dataset.model_of(member)
+        W = _last(member)
         free = free_energy(model, W)
         for side, sign in SIDES.items():
             ends, exact = W[np.sign(np.linalg.det(W)) == sign], minimisers(model, sign)
@@ -102,7 +104,7 @@ class FreeEnergy(Kind):
             found |= {"number": len(exact), "W_11": float(exact[0][0, 0]), "W_12": float(exact[0][0, 1])}
             s = np.linalg.svd(exact[0], compute_uv=False)
             found |= {"W_21": float(exact[0][1, 0]), "sigma_ratio": float(s[1] / s[0])}
-            found["free_energy"] = float(free_energy(model, exact[:1])[0])
+            found["free_energy"] = float(free_energy(model, exact[0]))
             if len(ends):
                 distance = np.array([np.linalg.norm(ends - own, axis=(1, 2)) for own in exact])
                 near = distance.min(axis=0)
@@ -159,7 +161,7 @@ class FreeEnergy(Kind):
 
 def free_energy(model: Any, W: Floats) -> Floats:
     """F_β = E − S/β of matrices (…, 2, 2) (Menon (6.6))."""
-    s = np.linalg.svd(W, compute_uv=False)
+    s: Floats = np.asarray(np.linalg.svd(W, compute_uv=False), dtype=np.float64)
     return np.asarray(model.energy.value(W) - geometry.entropy_of_singular_values(model.depth, s) / model.beta)
 
 
@@ -174,7 +176,8 @@ class _Symmetric(NamedTuple):
         return np.array([[self.w, self.x], [-self.sign * self.x, self.w]])
 
 
-def minimisers(model: Any, sign: float) -> list[Floats]:
+@functools.lru_cache(maxsize=4096)
+def minimisers(model: Any, sign: float) -> Sequence[Floats]:
     """The minimisers of F_β for (14.1) with a confinement, where det W has a sign; at its rim where none is inside.
 
     For det W > 0 σ_1 = σ_2 there, and all is closed but a quadratic equation. For det W < 0 F is minimised over the
@@ -190,7 +193,12 @@ def minimisers(model: Any, sign: float) -> list[Floats]:
         return [_Symmetric(w, 0.0, sign).matrix()]
 
     def value(s: Floats) -> float:
-        return float(free_energy(model, _Symmetric(0.5 * (s[0] - s[1]), 0.5 * (s[0] + s[1]), sign).matrix()))
+        high, low = float(s[0]), float(s[1])
+        if not 0.0 < low < high:
+            return math.inf
+        w, x = 0.5 * (high - low), 0.5 * (high + low)
+        entropy = 0.5 * math.log((high**2 - low**2) / (high ** (2.0 / N) - low ** (2.0 / N)))
+        return (w - 1.0) ** 2 + c * (w * w + x * x) - entropy / beta
 
     guess = np.array([2.0, 0.1])
     bounds = [(1.0 / 16.0, None), (NEAREST, None)]
@@ -250,7 +258,8 @@ def _sum_of_p(model: Any, W: Floats) -> Floats:
 
 def _escape(member: xr.DataTree) -> Row:
     """How fast paths of the flow without confinement leave, between the last two times."""
-    model, W = dataset.model_of(member), _matrices(member)
+    model: Any = dataset.model_of(member)
+    W = _matrices(member)
     times = member["samples/time"].to_numpy()
     p = _sum_of_p(model, W[:, -2:])
     found: Row = {"depth": model.depth, "beta": model.beta, "paths": len(W), "time": float(times[-1])}
@@ -267,7 +276,8 @@ def _escape(member: xr.DataTree) -> Row:
 
 def _path(member: xr.DataTree) -> Iterator[Row]:
     """The mean of Σσ_k^{2/N} over time, and its exact asymptotic rate."""
-    model, W = dataset.model_of(member), _matrices(member)
+    model: Any = dataset.model_of(member)
+    W = _matrices(member)
     p = _sum_of_p(model, W)
     for index, time in enumerate(member["samples/time"].to_numpy()):
         mean = statistics.mean_over_paths(p[:, index])
@@ -276,10 +286,13 @@ def _path(member: xr.DataTree) -> Iterator[Row]:
 
 
 def _concentration(member: xr.DataTree) -> Iterator[Row]:
-    """E|W − W*|²/κ at a late time, on each side of det W = 0, with W* the nearest minimiser there."""
+    """E|W − W*|²/κ at a late time where det W < 0, with W* the nearest minimiser there.
+
+    Where det W > 0 the softest direction, towards the pair that β < β_c has, takes far longer.
+    """
     model: Any = dataset.model_of(member)
     W = _last(member)
-    for side, sign in SIDES.items():
+    for side, sign in (("negative", SIDES["negative"]),):
         exact = minimisers(model, sign)
         own = W[np.sign(np.linalg.det(W)) == sign]
         if len(own) > 1:
@@ -313,9 +326,9 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
     """W_12 of the minimisers over β, a panel for each depth."""
     c = model.energy.confinement
     words = (
-        f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. Where "
-        "det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at the exact "
-        "threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the exact curves."
+        f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. "
+        "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at the "
+        "exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the exact curves."
     )
     picture = Curves(f"Minimisers of the free energy of matrix completion, confinement {c:g}", words)
     for depth in dict.fromkeys(row["depth"] for row in rows):
@@ -359,8 +372,8 @@ def _escape_picture(tables: Tables) -> Curves:
 def _concentration_picture(tables: Tables) -> Curves:
     """E|W − W*|²/κ over κ, with the exact limit."""
     words = (
-        "The mean square distance of the Riemannian Langevin equation from the nearest minimiser of the free energy, over "
-        "κ: as κ falls to 0 it tends to the exact value, the trace of the inverse Hessian over β."
+        "The mean square distance of the Riemannian Langevin equation from the nearest minimiser of the free energy, "
+        "over κ: as κ falls to 0 it tends to the exact value, the trace of the inverse Hessian over β."
     )
     picture = Curves("The noise in the observable vanishes: concentration on the minimisers", words, columns=2)
     for row in tables["limit"]:

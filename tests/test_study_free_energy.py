@@ -1,0 +1,116 @@
+"""The study of the free energy: what is exact in it, a small run, and what must fail."""
+
+import tomllib
+
+import numpy as np
+import pytest
+
+import dlnmc
+from dlnmc import findings, studies
+from dlnmc.studies import free_energy
+
+SHIPPED = tomllib.loads((studies.folder() / "free-energy.toml").read_text(encoding="utf-8"))
+
+
+def small():
+    """The shipped study, with few paths and depths."""
+    parts = {name: {section: dict(table) for section, table in part.items()} for name, part in SHIPPED["parts"].items()}
+    parts["escape"]["model"] |= {"depth": [1, 3], "beta": 2.0}
+    parts["escape"]["run"] |= {"paths": 16, "times": [0.0, 10.0, 20.0]}
+    parts["confined"]["model"] |= {"depth": [3], "beta": [1.0, 8.0]}
+    parts["confined"]["run"] |= {"paths": 24, "times": [0.0, 600.0]}
+    parts["langevin"]["model"] |= {"kappa": [0.02, 0.04, 0.08]}
+    parts["langevin"]["run"] |= {"paths": 64, "times": [4.0], "dt": 0.02}
+    return {"parts": parts, "study": SHIPPED["study"] | {"concentration": 5.0}}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return dlnmc.study(small(), tmp_path_factory.mktemp("free") / "out.nc", progress=False)
+
+
+def model_of(depth, beta, confinement):
+    energy = dlnmc.MatrixCompletion(((0, 0, 1.0), (1, 1, 1.0)), confinement=confinement)
+    return dlnmc.DeepLinearNetwork(2, depth, beta, 0.0, energy=energy)
+
+
+@pytest.mark.parametrize("sign", free_energy.SIDES.values(), ids=free_energy.SIDES)
+@pytest.mark.parametrize(("depth", "beta"), [(2.0, 1.0), (3.0, 2.0), (3.0, 16.0), (4.0, 4.0)])
+def test_no_matrix_near_an_exact_minimiser_is_lower(depth, beta, sign):
+    model, rng = model_of(depth, beta, 0.1), np.random.default_rng(1)
+    for W in free_energy.minimisers(model, sign):
+        near = W + 1e-3 * rng.standard_normal((200, 2, 2))
+        near = near[np.sign(np.linalg.det(near)) == np.sign(np.linalg.det(W))]
+        assert len(near) > 50
+        assert np.all(free_energy.free_energy(model, near) >= free_energy.free_energy(model, W) - 1e-12)
+        other = W + 0.05 * np.array([[1.0, 0.3], [0.2, -1.0]])  # control
+        assert free_energy.free_energy(model, other) > free_energy.free_energy(model, W) + 1e-5
+
+
+def test_the_number_of_minimisers_changes_at_the_threshold():
+    threshold = (1.0 - 1.0 / 3.0) / (2.0 * 0.1)
+    assert len(free_energy.minimisers(model_of(3.0, 0.999 * threshold, 0.1), 1.0)) == 2
+    (W,) = free_energy.minimisers(model_of(3.0, 1.001 * threshold, 0.1), 1.0)
+    np.testing.assert_allclose(W, np.eye(2) * W[0, 0])
+    for beta in (0.999 * threshold, 1.001 * threshold):  # continuous there
+        np.testing.assert_allclose(free_energy.minimisers(model_of(3.0, beta, 0.1), 1.0)[0], np.eye(2), atol=0.05)
+
+
+def test_without_confinement_the_free_energy_falls_without_end_along_the_valley():
+    model = model_of(3.0, 4.0, 0.0)
+    x = 10.0 ** np.arange(2.0, 9.0)
+    valley = np.array([[[1.0, own], [own, 1.0]] for own in x])
+    falls = np.diff(free_energy.free_energy(model, valley)) / np.diff(np.log(x))
+    np.testing.assert_allclose(falls, -(1.0 - 1.0 / 3.0) / 4.0, rtol=2e-3)
+    at_depth_one = free_energy.free_energy(model.changed(depth=1.0), valley)
+    np.testing.assert_allclose(at_depth_one, at_depth_one[0], atol=1e-12)
+
+
+def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_path):
+    assert [text for text, holds in findings.verdicts(result) if not holds] == []
+    summary = dlnmc.open(dlnmc.save(dlnmc.summary(result), tmp_path / "summary.nc"))
+    assert findings.verdicts(summary) == findings.verdicts(result)
+    assert set(findings.pictures(summary)) == {"minimisers", "escape", "concentration"}
+    for name in findings.pictures(summary):
+        assert dlnmc.plot(summary, picture=name).axes
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "words"),
+    [
+        ("escape", "growth", 0.9, "exact rate"),
+        ("escape", "still", 1, "do not grow"),
+        ("escape", "moved", 1e-3, "entry given"),
+        ("minimisers", "farthest", 0.1, "from an exact minimiser"),
+        ("minimisers", "visited", 0, "were found"),
+        ("limit", "limit", 1e3, "tends to"),
+    ],
+)
+def test_what_is_off_fails(result, table, key, value, words):
+    settings, parts = findings.parts_of(result)
+    found = settings.tables(parts)
+    for row in found[table]:
+        row[key] = value if key in row else row.get(key)
+    outcome = [holds for text, holds in settings.checks(parts, found) if words in text]
+    assert outcome
+    assert not all(outcome)
+
+
+@pytest.mark.parametrize(
+    ("part", "section", "values", "pieces"),
+    [
+        (
+            "escape",
+            "model",
+            {"energy": SHIPPED["parts"]["confined"]["model"]["energy"]},
+            ("escape", "confinement", "0.1"),
+        ),
+        ("confined", "model", {"energy": SHIPPED["parts"]["escape"]["model"]["energy"]}, ("confined", "confinement")),
+        ("langevin", "model", {"kappa": 0.1}, ("langevin", "three kappa")),
+        ("escape", "run", {"times": [1.0, 2.0]}, ("escape", "three times")),
+    ],
+)
+def test_other_parts_are_refused(part, section, values, pieces, refused):
+    tables = small()
+    tables["parts"][part][section] |= values
+    refused(lambda: studies.load(tables).members(), *pieces)
