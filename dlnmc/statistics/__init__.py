@@ -18,6 +18,7 @@ from dlnmc.statistics.distances import (
 from dlnmc.statistics.estimates import Estimate, allowed_z, failed_paths, largest_z, mean_over_paths
 from dlnmc.statistics.extrapolation import Extrapolation, extrapolate
 from dlnmc.statistics.extremes import Shape, hard_edge, shape, soft_edge
+from dlnmc.statistics.limits import AtInfinity, at_infinity
 from dlnmc.statistics.rates import Rate, rate
 from dlnmc.statistics.series import (
     Stationarity,
@@ -29,6 +30,7 @@ from dlnmc.statistics.series import (
 from dlnmc.statistics.spacings import number_variance, spacing_ratio, spacings, unfold, unfold_locally
 
 __all__ = [
+    "AtInfinity",
     "Difference",
     "Estimate",
     "Extrapolation",
@@ -37,6 +39,7 @@ __all__ = [
     "Stationarity",
     "against",
     "allowed_z",
+    "at_infinity",
     "autocorrelation",
     "autocorrelation_time",
     "compare",

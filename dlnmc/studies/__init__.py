@@ -28,6 +28,8 @@ from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
 from dlnmc.studies.free_energy import FreeEnergy
 from dlnmc.studies.large_n import LargeN
+from dlnmc.studies.fluctuations import Fluctuations
+from dlnmc.studies.large_d import LargeD
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
@@ -36,6 +38,8 @@ KINDS: dict[str, type[Kind]] = {
     "dyson": Dyson,
     "free-energy": FreeEnergy,
     "large-n": LargeN,
+    "fluctuations": Fluctuations,
+    "large-d": LargeD,
 }
 DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study", "parts", "presets")
