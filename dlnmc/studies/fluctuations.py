@@ -29,6 +29,7 @@ from dlnmc.errors import InvalidValue
 from dlnmc.exact_sampling import exact
 from dlnmc.models import DeepLinearNetwork
 from dlnmc.plotting import EXACT, REFERENCE, Curves
+from dlnmc.statistics.estimates import finite_paths
 from dlnmc.studies.base import WHOLE, Kind, Parts, Picture, Row, Tables, Verdict
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,8 @@ class Fluctuations(Kind):
 
     @override
     def tables(self, parts: Parts) -> Tables:
-        measured = _points(parts[WHOLE])
+        members = list(dataset.members(parts[WHOLE]))
+        measured = _points(members)
         limits = {point: _limit(own) for point, own in measured.items()}
         bessel = {point: self._bessel_limits(point, list(own)) for point, own in measured.items()}
         return {
@@ -107,7 +109,7 @@ class Fluctuations(Kind):
             "comparisons": [
                 row for point, own in limits.items() for row in _rows_of_comparison(point, own, bessel[point])
             ],
-            "widths": [row for member in dataset.members(parts[WHOLE]) for row in self._rows_of_width(member)],
+            "widths": [row for member in members for row in self._rows_of_width(member)],
             **{
                 name: [
                     row for point, own in limits.items() for row in _rows_of_function(point, name, own, bessel[point])
@@ -199,7 +201,7 @@ class Fluctuations(Kind):
             if _known((row["depth"], row["kappa"])):
                 allowed = self.finite_width + row["allowed_z"] * row["distance_error"]
                 yield f"{_name(row)}: {text} (distance at most {allowed:.4f})", row["distance"] <= allowed
-            elif row["against"] == "depth":
+            elif row["against"] == "depth" and row["rank"] == 1:
                 least = self.finite_width + row["allowed_z"] * row["distance_error"]
                 yield f"{_name(row)}: {text} (distance at least {least:.4f}: another law)", row["distance"] >= least
         for point in {(row["depth"], row["kappa"]) for row in tables["cdf"] if row["depth"] == 1.0}:
@@ -245,8 +247,8 @@ def unfolded(member: xr.DataTree) -> Floats:
     values = analysis.states(member)
     if values is None:
         raise InvalidValue("the result holds no states: a study of fluctuations keeps samples")
-    values = values[np.isfinite(values).all(axis=(1, 2))]
-    return _unfolded(laws.scaled(values[..., :RANKS], model), model)
+    sound = finite_paths(values, least=2)
+    return _unfolded(laws.scaled(sound[..., :RANKS], model), model)
 
 
 def _unfolded(scaled: Floats, model: DeepLinearNetwork) -> Floats:
@@ -267,10 +269,10 @@ def _bessel_limit(depth: float, widths: tuple[int, ...], paths: int, seed: int) 
     return _limit({width: _exact_draws(depth, width, paths, seed) for width in widths})
 
 
-def _points(tree: xr.DataTree) -> dict[Point, dict[int, Floats]]:
+def _points(members: Sequence[xr.DataTree]) -> dict[Point, dict[int, Floats]]:
     """The unfolded values of each (depth, κ), by width."""
     found: dict[Point, dict[int, Floats]] = {}
-    for member in dataset.members(tree):
+    for member in members:
         model: Any = dataset.model_of(member)
         found.setdefault((model.depth, model.kappa), {})[model.width] = unfolded(member)
     return found
@@ -352,7 +354,7 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
             "below_one_error": float(limit.cdf.error[rank, at_one]),
         }
         for name, level in LEVELS.items():
-            row[name], row[f"{name}_error"] = _quantile(limit, rank, level)
+            row[name], row[f"{name}_error"] = _quantile(limit, rank, level) or (None, None)
         residual, error = np.abs(limit.cdf.residuals[:, rank]), limit.cdf.residual_errors[:, rank]
         row |= {"largest_residual": float(residual.max()), "allowed_z": z}
         row["residual_beyond"] = max(0.0, float(np.max(residual - z * error)))
@@ -360,11 +362,13 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
     return rows
 
 
-def _quantile(limit: Limit, rank: int, level: float) -> statistics.Estimate:
-    """A quantile, by interpolation; its error is that of the distribution function over the density."""
+def _quantile(limit: Limit, rank: int, level: float) -> statistics.Estimate | None:
+    """A quantile, by interpolation, with the error of the distribution function over the density; None off the grid."""
     u = np.concatenate([[0.0], GRID])
     cdf = np.concatenate([[0.0], np.maximum.accumulate(limit.cdf.limit[rank])])
-    at = int(np.clip(np.searchsorted(cdf, level), 1, len(u) - 1))
+    at = int(np.searchsorted(cdf, level))
+    if not 0 < at < len(u):
+        return None
     rise = cdf[at] - cdf[at - 1]
     place = u[at - 1] + (u[at] - u[at - 1]) * (level - cdf[at - 1]) / rise
     slope = rise / (u[at] - u[at - 1])
@@ -426,12 +430,11 @@ def _hill(u: Floats, tail: float) -> statistics.Estimate:
 def _edelman(member: xr.DataTree) -> Verdict:
     """The last states' smallest singular values against Edelman's exact law at their width."""
     model: Any = dataset.model_of(member)
-    values = analysis.states(member)
-    assert values is not None
-    smallest = values[np.isfinite(values).all(axis=(1, 2)), -1, :1]
+    u = unfolded(member)[:, -1, :1]
+    smallest = laws.singular_values(1.0, model.kappa).ppf(u / model.width) * math.sqrt(model.width / model.beta)
     law = laws.smallest_singular_value(model.width)
     distance = statistics.kolmogorov_distance(laws.at_hard_edge(smallest, model), law).value
-    allowed = statistics.one_sample_bound(len(smallest), analysis.FALSE_ALARM)
+    allowed = statistics.one_sample_bound(len(u), analysis.FALSE_ALARM)
     return f"distance {distance:.4f} of u_1 from Edelman's law (at most {allowed:.4f})", distance <= allowed
 
 
@@ -507,8 +510,9 @@ def _picture_of_differences(tables: Tables, kappa: float) -> Curves:
         panel = picture.panel(f"depth $N$ = {depth:g}", "$s$", "difference")
         for rank in range(1, RANKS + 1):
             own = _of(tables["cdf"], depth, kappa, rank)
-            off = own["cdf"] - own["bessel_of_exponent_cdf"]
-            error = 2.0 * np.hypot(own["cdf_error"], own["bessel_of_exponent_cdf_error"])
+            other = "bessel_of_depth_cdf" if depth == 1.0 else "bessel_of_exponent_cdf"  # which is the same there
+            off = own["cdf"] - own[other]
+            error = 2.0 * np.hypot(own["cdf_error"], own[f"{other}_error"])
             panel.band(own["u"], off - error, off + error, label=f"$u_{rank}$, \u00b12 standard errors")
         panel.line(GRID[[0, -1]], np.zeros(2), label="no difference", dashed=True, color=REFERENCE)
     return picture

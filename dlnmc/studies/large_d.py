@@ -21,6 +21,7 @@ from dlnmc.config import Equilibrium, Run
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork
 from dlnmc.plotting import EXACT, REFERENCE, Curves, results
+from dlnmc.statistics.estimates import finite_paths
 from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
 
 Floats = NDArray[np.float64]
@@ -95,19 +96,18 @@ class LargeD(Kind):
     @override
     def tables(self, parts: Parts) -> Tables:
         members = [(name, member) for name, tree in parts.items() for member in dataset.members(tree)]
-        edges = [row for _, member in members for row in [_edge(member)]]
+        edges = [_edge(member, name) for name, member in members]
         smallest = [_smallest(member) for member in dataset.members(parts[WIDTHS])]
         rows = [analysis.row(member) | {"part": name} for name, member in members]
-        narrow = [row for row in rows if row["part"] == WIDTHS]
         return {
             "members": rows,
-            "edge_limits": [row for own in _points(edges).values() for row in _edge_limits(own)],
+            "edge_limits": [row for own in _points(_narrow(edges)).values() for row in _edge_limits(own)],
             "edges": edges,
             "bulk": [row for name, member in members for row in _bulk(member, name)],
             "smallest": smallest,
             "smallest_rates": [_smallest_rate(own) for own in _points(smallest).values()],
             "collapse": _collapse(parts[WIDTHS]),
-            "rates": [_rate(own) for own in _points(narrow).values()],
+            "rates": [_rate(own) for own in _points(_narrow(rows)).values()],
         }
 
     # --- checks -------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class LargeD(Kind):
     def _checks_of_bulk(self, tables: Tables) -> Iterator[Verdict]:
         """The local statistics of the widest of `widths`, and of all of `wide`."""
         exact = laws.mean_spacing_ratio(1)
-        largest = max(row["width"] for row in tables["members"] if row["part"] == WIDTHS)
+        largest = max(row["width"] for row in _narrow(tables["members"]))
         for row in tables["members"]:
             if row["part"] == WIDE or row["width"] == largest:
                 off, allowed = abs(row["spacing_ratio"] - exact), self.spacing + STANDARD_ERRORS * row["spacing_error"]
@@ -180,13 +180,18 @@ def _points(rows: Sequence[Row]) -> dict[Point, list[Row]]:
     return dict(sorted(found.items()))
 
 
+def _narrow(rows: Sequence[Row]) -> list[Row]:
+    """The rows of `widths`: many paths, and a long burn-in."""
+    return [row for row in rows if row["part"] == WIDTHS]
+
+
 def _sound(member: xr.DataTree) -> Floats:
     """The states (path, draw, component) in the law's units, ascending, of the paths that did not fail."""
     values = analysis.states(member)
     if values is None:
         raise InvalidValue("the result holds no states: a study of large d keeps samples")
     model: Any = dataset.model_of(member)
-    return laws.scaled(values[np.isfinite(values).all(axis=(1, 2))], model)
+    return laws.scaled(finite_paths(values, least=2), model)
 
 
 def _head(member: xr.DataTree) -> Row:
@@ -196,13 +201,13 @@ def _head(member: xr.DataTree) -> Row:
 # --- the largest singular value ---------------------------------------------------------------------------------------
 
 
-def _edge(member: xr.DataTree) -> Row:
+def _edge(member: xr.DataTree, part: str) -> Row:
     """Mean, variance and skewness of the largest singular value, scaled and centred where the edge is at width d."""
     model: Any = dataset.model_of(member)
     largest = _sound(member)[..., -1]
     shift = laws.edge_shift(model.depth, model.kappa)
     law = laws.singular_values(model.depth, model.kappa)
-    row = _head(member) | {"paths": len(largest), "shift": shift}
+    row = _head(member) | {"part": part, "paths": len(largest), "shift": shift}
     shape = statistics.shape(laws.at_soft_edge(largest, law, model.width, shift))
     for name in QUANTITIES:
         row[name], row[f"{name}_error"] = getattr(shape, name)
@@ -244,8 +249,6 @@ def _bulk(member: xr.DataTree, part: str) -> list[Row]:
     """The number variance in the middle half, of levels unfolded by the law, at each length that fits there."""
     model: Any = dataset.model_of(member)
     values = _sound(member)
-    if len(values) < 2:
-        return []
     lengths = [length for length in LENGTHS if length <= model.width / 8]
     levels = statistics.unfold(values, laws.singular_values(model.depth, model.kappa))
     found = statistics.number_variance(levels, lengths)
@@ -348,7 +351,7 @@ def _picture_of_edge(tables: Tables, title: str) -> Curves:
             panel = picture.panel(f"{name}, $\\kappa$ = {kappa:g}", "$d^{-2/3}$", f"{name}, scaled")
             for index, (label, rows) in enumerate(by_depth.items()):
                 width, value, error = _columns(rows, "width", name, f"{name}_error")
-                place, fit = width ** (-2.0 / 3.0), _edge_fit(rows, name)
+                place, fit = width ** (-2.0 / 3.0), _edge_fit(_narrow(rows), name)
                 panel.points(place + 0.0012 * (index - 1), value, error, label=label)
                 line = np.array([0.0, place.max()])
                 panel.line(line, float(fit.limit) + float(fit.factors[0]) * line, label=label)
@@ -424,9 +427,8 @@ def _picture_of_rates(tables: Tables) -> Curves:
         f"power, from {slowest['rate']:.3f} ± {slowest['rate_error']:.3f} ({analysis.name_of(slowest)}) to "
         f"{fastest['rate']:.3f} ± {fastest['rate_error']:.3f} ({analysis.name_of(fastest)})."
     )
-    narrow = [row for row in tables["members"] if row["part"] == WIDTHS]
     picture = Curves("How the law is approached as $d\\to\\infty$", words, columns=2)
-    for kappa, by_depth in _by_kappa(narrow).items():
+    for kappa, by_depth in _by_kappa(_narrow(tables["members"])).items():
         panel = picture.panel(f"$\\kappa$ = {kappa:g}", "width $d$", "Kolmogorov distance", "log", "log")
         for label, rows in by_depth.items():
             panel.points(*_columns(rows, "width", "ks", "ks_error"), label=label)
