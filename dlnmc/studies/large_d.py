@@ -368,16 +368,20 @@ def _picture_of_bulk(tables: Tables) -> Curves:
         "that of the ensemble."
     )
     picture = Curves("The bulk and the Gaussian orthogonal ensemble (GOE)", words, columns=2)
-    local = _by_kappa([row for row in tables["bulk"] if row["width"] == widest])
+    local = _by_kappa(tables["bulk"])
     for kappa, by_depth in _by_kappa(tables["members"]).items():
         left = picture.panel(f"$\\kappa$ = {kappa:g}", "width $d$", "mean spacing ratio", xscale="log")
-        title = f"$\\kappa$ = {kappa:g}, width {widest}"
-        right = picture.panel(title, "length $L$ in mean spacings", "number variance over GOE", xscale="log")
+        right = picture.panel(
+            f"$\\kappa$ = {kappa:g}, the largest width",
+            "length $L$ in mean spacings",
+            "number variance over GOE",
+            xscale="log",
+        )
         for index, (label, rows) in enumerate(by_depth.items()):
             apart = 1.03 ** (index - 1)
             width, value, error = _columns(rows, "width", "spacing_ratio", "spacing_error")
             left.points(width * apart, value, error, label=label)
-            own = local[kappa][label]
+            own = [row for row in local[kappa][label] if row["width"] == rows[-1]["width"]]
             length, value, error, exact = _columns(own, "length", "number_variance", "number_variance_error", "exact")
             right.points(length * apart, value / exact, error / exact, label=label)
             left.line(width[[0, -1]], [laws.mean_spacing_ratio(1)] * 2, label="GOE", color=EXACT)
