@@ -43,7 +43,7 @@ FEWEST_WIDTHS = 3
 STANDARD_ERRORS = 5.0
 AGAINST = {"depth": "the Bessel class of the same depth", "exponent": "the Bessel class of the same exponent"}
 EDGES = np.arange(0, 41) / 10.0  # of the bins in which its density is
-LAST = 2.0  # of u_1, in pictures
+SEEN = 2.5  # standard errors that a density has where it is drawn
 
 
 class Fluctuations(Kind):
@@ -467,31 +467,38 @@ def _picture_of_densities(tables: Tables, kappa: float, title: str) -> Curves:
     below = ", ".join(f"{row['below_one']:.3f} at depth {row['depth']:g}" for row in new)
     words = (
         f"The density of the smallest u = d F at kappa {kappa:g} as d grows, a band for each depth: the deeper, the "
-        f"more it gathers at 0. P(u < 1) is {below}. At depth 1 it lies on Edelman's law; beyond it leaves the law of "
-        "kappa 1/2 at the same depth, and lies near that of the Bessel class with the same exponent at 0."
+        f"more it gathers at 0. P(u < 1) is {below}. At depth 1 it is Edelman's law; beyond, it leaves the law of "
+        f"kappa 1/2 at the same depth by {_distances(tables, kappa, 'depth')}, and that of the Bessel class with the "
+        f"same exponent at 0 by {_distances(tables, kappa, 'exponent')} (largest differences of distribution functions)."
     )
     picture = Curves(f"{title}: the smallest of $u = d\\,F(\\sigma)$ as $d\\to\\infty$", words, columns=2)
     for depth in depths:
         own = _of(tables["density"], depth, kappa, 1)
-        shown = own["high"] <= LAST + 1e-9
+        seen = np.cumsum(own["density"] < SEEN * own["density_error"]) == 0
         u, value, error = (
-            column[shown] for column in (0.5 * (own["low"] + own["high"]), own["density"], own["density_error"])
+            column[seen] for column in (0.5 * (own["low"] + own["high"]), own["density"], own["density_error"])
         )
         panel = picture.panel(f"depth $N$ = {depth:g}", "$u$", "density", yscale="log")
-        low = np.maximum(value - 2.0 * error, 0.5 * np.maximum(error, 1e-3))
-        panel.band(
-            u, low, np.maximum(value + 2.0 * error, low), label=f"$\\kappa$ = {kappa:g}, \u00b12 standard errors"
-        )
+        label = f"$\\kappa$ = {kappa:g}, \u00b12 standard errors"
+        panel.band(u, value - 2.0 * error, value + 2.0 * error, label=label)
         if depth == 1.0:
-            exact_density = np.diff(edelman_cdf(EDGES))[shown] / np.diff(EDGES)[shown]
-            panel.line(u, exact_density, label="Edelman's law ($N$ = 1, every $\\kappa$)", color=REFERENCE)
+            edelman = np.diff(edelman_cdf(EDGES))[seen] / np.diff(EDGES)[seen]
+            panel.line(u, edelman, label="Edelman's law", dashed=True, color=EXACT)
             continue
-        panel.line(
-            u, own["bessel_of_depth_density"][shown], label="$\\kappa$ = ½, the same depth: exact draws", color=EXACT
-        )
-        same = own["bessel_of_exponent_density"][shown]
-        panel.line(u, same, label="$\\kappa$ = ½, the same exponent at 0: exact draws", dashed=True, color=REFERENCE)
+        panel.line(u, own["bessel_of_depth_density"][seen], label="$\\kappa$ = ½: same depth", color=EXACT)
+        same = own["bessel_of_exponent_density"][seen]
+        panel.line(u, same, label="$\\kappa$ = ½: same exponent at 0", dashed=True, color=REFERENCE)
     return picture
+
+
+def _distances(tables: Tables, kappa: float, against: str) -> str:
+    """How far u_1 is from a Bessel class at each depth where it is new, in words."""
+    rows = [
+        row
+        for row in tables["comparisons"]
+        if row["kappa"] == kappa and row["against"] == against and row["rank"] == 1 and row["depth"] != 1.0
+    ]
+    return ", ".join(f"{row['distance']:.3f} ± {row['distance_error']:.3f} at depth {row['depth']:g}" for row in rows)
 
 
 def _picture_of_differences(tables: Tables, kappa: float) -> Curves:

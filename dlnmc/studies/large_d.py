@@ -7,6 +7,7 @@ d^{−1/(2p)}, p the exponent of the law at 0.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -214,6 +215,7 @@ def _edge(member: xr.DataTree, part: str) -> Row:
     return row
 
 
+@lru_cache(maxsize=1)
 def tracy_widom() -> dict[str, float]:
     """Mean, variance and skewness of the limit law."""
     law = laws.tracy_widom(1)
@@ -346,12 +348,12 @@ def _picture_of_edge(tables: Tables, title: str) -> Curves:
         f"{furthest['quantity']} at {analysis.name_of(furthest)}, is {abs(furthest['z']):.1f} standard errors away."
     )
     picture = Curves(f"{title}: the largest singular value and the Tracy\u2013Widom law of index 1", words, columns=3)
-    for kappa, by_depth in _by_kappa(tables["edges"]).items():
+    for kappa, by_depth in _by_kappa(_narrow(tables["edges"])).items():
         for name, exact in tracy_widom().items():
             panel = picture.panel(f"{name}, $\\kappa$ = {kappa:g}", "$d^{-2/3}$", f"{name}, scaled")
             for index, (label, rows) in enumerate(by_depth.items()):
                 width, value, error = _columns(rows, "width", name, f"{name}_error")
-                place, fit = width ** (-2.0 / 3.0), _edge_fit(_narrow(rows), name)
+                place, fit = width ** (-2.0 / 3.0), _edge_fit(rows, name)
                 panel.points(place + 0.0012 * (index - 1), value, error, label=label)
                 line = np.array([0.0, place.max()])
                 panel.line(line, float(fit.limit) + float(fit.factors[0]) * line, label=label)
@@ -403,14 +405,14 @@ def _picture_of_smallest(tables: Tables) -> Curves:
             f"$\\kappa$ = {kappa:g}", "width $d$", "median of $\\sigma_d\\sqrt{\\beta/d}$", "log", "log"
         )
         right = picture.panel(f"$\\kappa$ = {kappa:g}", "width $d$", "median of $u=d\\,F$", "log")
-        for index, (label, rows) in enumerate(by_depth.items()):
+        for label, rows in by_depth.items():
             width, value, error = _columns(rows, "width", "median", "median_error")
             left.points(width, value, error, label=label)
             p = laws.singular_values(rows[0]["depth"], kappa).hard_edge_exponent
             slope = value[-1] * (width / width[-1]) ** (-0.5 / p)
             left.line(width, slope, label="$d^{-1/(2p)}$", dashed=True, color=EXACT)
             _, u, u_error = _columns(rows, "width", "median_u", "median_u_error")
-            right.points(width * 1.02 ** (index - 1), u, u_error, label=label)
+            right.points(width, u, u_error, label=label)
     return picture
 
 
