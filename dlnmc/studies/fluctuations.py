@@ -469,7 +469,7 @@ def _picture_of_densities(tables: Tables, kappa: float, title: str) -> Curves:
         f"The density of the smallest u = d F at kappa {kappa:g} as d grows, a band for each depth: the deeper, the "
         f"more it gathers at 0. P(u < 1) is {below}. At depth 1 it is Edelman's law; beyond, it leaves the law of "
         f"kappa 1/2 at the same depth by {_distances(tables, kappa, 'depth')}, and that of the Bessel class with the "
-        f"same exponent at 0 by {_distances(tables, kappa, 'exponent')} (largest differences of distribution functions)."
+        f"same exponent at 0 by {_distances(tables, kappa, 'exponent')} (largest differences of their functions)."
     )
     picture = Curves(f"{title}: the smallest of $u = d\\,F(\\sigma)$ as $d\\to\\infty$", words, columns=2)
     for depth in depths:
