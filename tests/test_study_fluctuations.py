@@ -117,6 +117,7 @@ def test_what_it_finds(found):
     assert {(row["depth"], row["kappa"]) for row in found["comparisons"] if row["against"] == "exponent"} == {points[3]}
     for row in found["limits"]:
         assert row["lower_quartile"] < row["median"] < row["upper_quartile"]
+        assert row["stationary"] is True
     for row in found["cdf"]:
         assert row["cdf_error"] > 0.0
         assert (row.get("bessel_of_exponent_cdf") is None) == (row["depth"] == 1.0 or row["kappa"] == 0.5)

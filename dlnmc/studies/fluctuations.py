@@ -102,14 +102,19 @@ class Fluctuations(Kind):
         members = list(dataset.members(parts[WHOLE]))
         measured = _points(members)
         limits = {point: _limit(own) for point, own in measured.items()}
+        widths = [row for member in members for row in self._rows_of_width(member)]
         bessel = {point: self._bessel_limits(point, list(own)) for point, own in measured.items()}
         return {
-            "limits": [row for point, own in limits.items() for row in _rows_of_limit(point, own)],
+            "limits": [
+                row | _stationarity(widths, point)
+                for point, own in limits.items()
+                for row in _rows_of_limit(point, own)
+            ],
             "exponents": [self._exponent(point, own) for point, own in measured.items()],
             "comparisons": [
                 row for point, own in limits.items() for row in _rows_of_comparison(point, own, bessel[point])
             ],
-            "widths": [row for member in members for row in self._rows_of_width(member)],
+            "widths": widths,
             **{
                 name: [
                     row for point, own in limits.items() for row in _rows_of_function(point, name, own, bessel[point])
@@ -184,7 +189,7 @@ class Fluctuations(Kind):
                 )
         for row in tables["limits"]:
             text = f"P(u_{row['rank']} < s) leaves a line in 1/width by up to {row['largest_residual']:.4f}, by "
-            text += f"{row['residual_beyond']:.4f} more than {row['allowed_z']:.2f} standard errors"
+            text += f"{row['residual_beyond']:.4f} more than {row['residual_z']:.2f} standard errors"
             yield f"{_name(row)}: {text} (at most {self.finite_width:g})", row["residual_beyond"] <= self.finite_width
         for row in tables["exponents"]:
             off = abs(row["exponent"] - row["exponent_exact"])
@@ -197,12 +202,12 @@ class Fluctuations(Kind):
         """Where the limit is known it is what was found; where it is new it is not that of the same depth."""
         for row in tables["comparisons"]:
             text = f"P(u_{row['rank']} < s) is {row['distance']:.4f} ± {row['distance_error']:.4f} from "
-            text += f"{AGAINST[row['against']]}, at most {row['largest_z']:.1f} standard errors"
+            text += f"{AGAINST[row['against']]}, at most {row['most_errors']:.1f} standard errors"
             if _known((row["depth"], row["kappa"])):
-                allowed = self.finite_width + row["allowed_z"] * row["distance_error"]
+                allowed = self.finite_width + row["chance_errors"] * row["distance_error"]
                 yield f"{_name(row)}: {text} (distance at most {allowed:.4f})", row["distance"] <= allowed
             elif row["against"] == "depth" and row["rank"] == 1:
-                least = self.finite_width + row["allowed_z"] * row["distance_error"]
+                least = self.finite_width + row["chance_errors"] * row["distance_error"]
                 yield f"{_name(row)}: {text} (distance at least {least:.4f}: another law)", row["distance"] >= least
         for point in {(row["depth"], row["kappa"]) for row in tables["cdf"] if row["depth"] == 1.0}:
             rows = [row for row in tables["cdf"] if (row["depth"], row["kappa"], row["rank"]) == (*point, 1)]
@@ -348,7 +353,11 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
     at_one = int(np.searchsorted(GRID, 1.0))
     for rank in range(RANKS):
         row = _head(point) | {"rank": rank + 1}
-        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": float(limit.mean.error[rank])}
+        misfit = float(limit.mean.misfit[rank])
+        error = float(limit.mean.error[rank]) * math.sqrt(
+            max(1.0, misfit)
+        )  # where widths scatter more than their errors
+        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": error, "misfit": misfit}
         row |= {
             "below_one": float(limit.cdf.limit[rank, at_one]),
             "below_one_error": float(limit.cdf.error[rank, at_one]),
@@ -356,10 +365,19 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
         for name, level in LEVELS.items():
             row[name], row[f"{name}_error"] = _quantile(limit, rank, level) or (None, None)
         residual, error = np.abs(limit.cdf.residuals[:, rank]), limit.cdf.residual_errors[:, rank]
-        row |= {"largest_residual": float(residual.max()), "allowed_z": z}
+        row |= {"largest_residual": float(residual.max()), "residual_z": z}
         row["residual_beyond"] = max(0.0, float(np.max(residual - z * error)))
         rows.append(row)
     return rows
+
+
+def _stationarity(widths: Sequence[Row], point: Point) -> Row:
+    """The verdict on the least stationary of the runs of which a limit was made."""
+    rows = [row for row in widths if (row["depth"], row["kappa"]) == point and row.get("stationary") is not None]
+    if not rows:
+        return {}
+    worst = max(rows, key=lambda row: row["largest_z"] / row["allowed_z"])
+    return {name: worst[name] for name in ("stationary", "largest_z", "allowed_z")}
 
 
 def _quantile(limit: Limit, rank: int, level: float) -> statistics.Estimate | None:
@@ -387,7 +405,11 @@ def _rows_of_comparison(point: Point, limit: Limit, bessel: Mapping[str, Limit])
             row = _head(point) | {"rank": rank + 1, "against": against}
             row["bessel_depth"] = point[0] if against == "depth" else depth_of_same_exponent(*point)
             row |= {"distance": float(off[rank, worst]), "distance_error": float(error[rank, worst])}
-            row |= {"at_u": float(GRID[worst]), "largest_z": float(np.max(off[rank] / error[rank])), "allowed_z": z}
+            row |= {
+                "at_u": float(GRID[worst]),
+                "most_errors": float(np.max(off[rank] / error[rank])),
+                "chance_errors": z,
+            }
             between = limit.mean.limit[rank] - other.mean.limit[rank]
             row["mean_difference"] = float(between)
             row["mean_difference_error"] = float(np.hypot(limit.mean.error[rank], other.mean.error[rank]))
@@ -505,11 +527,11 @@ def _picture_of_differences(tables: Tables, kappa: float) -> Curves:
     """Distribution functions less those of the Bessel class of the same exponent, a panel for each depth."""
     depths = sorted({row["depth"] for row in tables["cdf"] if row["kappa"] == kappa})
     rows = [row for row in tables["comparisons"] if row["kappa"] == kappa and row["against"] == "exponent"]
-    far = max(rows, key=lambda row: row["largest_z"])
+    far = max(rows, key=lambda row: row["most_errors"])
     words = (
         f"Distribution functions of the three smallest u at kappa {kappa:g} less those of the Bessel class with the "
         f"same exponent at 0. The furthest from 0 is u_{far['rank']} at depth {far['depth']:g}, by "
-        f"{far['distance']:.3f} ± {far['distance_error']:.3f}, at most {far['largest_z']:.1f} standard errors."
+        f"{far['distance']:.3f} ± {far['distance_error']:.3f}, at most {far['most_errors']:.1f} standard errors."
     )
     title = f"$P(u_k < s)$ at $\\kappa$ = {kappa:g} less the Bessel class of the same exponent, $d\\to\\infty$"
     picture = Curves(title, words, columns=2)
