@@ -354,10 +354,8 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
     for rank in range(RANKS):
         row = _head(point) | {"rank": rank + 1}
         misfit = float(limit.mean.misfit[rank])
-        error = float(limit.mean.error[rank]) * math.sqrt(
-            max(1.0, misfit)
-        )  # where widths scatter more than their errors
-        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": error, "misfit": misfit}
+        mean_error = float(limit.mean.error[rank]) * math.sqrt(max(1.0, misfit))  # widths may scatter more than theirs
+        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": mean_error, "misfit": misfit}
         row |= {
             "below_one": float(limit.cdf.limit[rank, at_one]),
             "below_one_error": float(limit.cdf.error[rank, at_one]),
