@@ -19,8 +19,8 @@ def small(**changes):
     """The shipped study of fewer paths and smaller widths, with changed sections."""
     found = copy.deepcopy(SHIPPED)
     del found["presets"]
-    found["model"] |= {"width": [4, 6, 8], "depth": [1, 8]}
-    found["run"] |= {"paths": 128, "draws": 2, "scheme": "leimkuhler_matthews"}  # which needs no pilot runs
+    found["model"] |= {"width": [4, 8, 16], "depth": [1, 8]}
+    found["run"] |= {"paths": 192, "draws": 2, "scheme": "leimkuhler_matthews"}  # which needs no pilot runs
     found["study"] |= {"exact_paths": 1024, "finite_width": 0.05}
     for section, values in changes.items():
         found[section] |= values
