@@ -122,7 +122,9 @@ def test_what_it_finds(found):
         assert row["cdf_error"] > 0.0
         assert (row.get("bessel_of_exponent_cdf") is None) == (row["depth"] == 1.0 or row["kappa"] == 0.5)
     one = [row for row in found["density"] if (row["depth"], row["kappa"], row["rank"]) == (1.0, 1.0, 1)]
-    assert sum(row["density"] * (row["high"] - row["low"]) for row in one) == pytest.approx(1.0, abs=0.02)
+    assert sum(row["density"] * (row["high"] - row["low"]) for row in one) == pytest.approx(
+        1.0, abs=0.05
+    )  # bins have weights of their own
 
 
 def test_all_holds_and_a_summary_says_so(summary, found, tmp_path):

@@ -298,7 +298,7 @@ class Limit(NamedTuple):
 def _limit(measured: Mapping[int, Floats]) -> Limit:
     """The limit of values (path, draw, rank) by width; errors are those of independent paths.
 
-    Where means scatter about a line in 1/d more than their errors explain, all errors of the rank are larger by √misfit.
+    Where means scatter about a line in 1/d more than errors explain, all errors of the rank are larger by √misfit.
     """
     cdf, density, mean = ([function(u) for u in measured.values()] for function in (_cdf, _density, _mean))
 
