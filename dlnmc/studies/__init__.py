@@ -26,10 +26,10 @@ from dlnmc.simulation import member_seed, sweep_members
 from dlnmc.studies.base import WHOLE, Kind
 from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
-from dlnmc.studies.free_energy import FreeEnergy
-from dlnmc.studies.large_n import LargeN
 from dlnmc.studies.fluctuations import Fluctuations
+from dlnmc.studies.free_energy import FreeEnergy
 from dlnmc.studies.large_d import LargeD
+from dlnmc.studies.large_n import LargeN
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
