@@ -19,8 +19,8 @@ def small(**changes):
     """The shipped study of fewer paths and smaller widths, with changed sections."""
     found = copy.deepcopy(SHIPPED)
     del found["presets"]
-    found["model"] |= {"width": [4, 6, 8], "depth": [1, 8]}
-    found["run"] |= {"paths": 128, "draws": 2, "scheme": "leimkuhler_matthews"}  # which needs no pilot runs
+    found["model"] |= {"width": [4, 8, 16], "depth": [1, 8]}
+    found["run"] |= {"paths": 192, "draws": 2, "scheme": "leimkuhler_matthews"}  # which needs no pilot runs
     found["study"] |= {"exact_paths": 1024, "finite_width": 0.05}
     for section, values in changes.items():
         found[section] |= values
@@ -122,7 +122,9 @@ def test_what_it_finds(found):
         assert row["cdf_error"] > 0.0
         assert (row.get("bessel_of_exponent_cdf") is None) == (row["depth"] == 1.0 or row["kappa"] == 0.5)
     one = [row for row in found["density"] if (row["depth"], row["kappa"], row["rank"]) == (1.0, 1.0, 1)]
-    assert sum(row["density"] * (row["high"] - row["low"]) for row in one) == pytest.approx(1.0, abs=0.02)
+    assert sum(row["density"] * (row["high"] - row["low"]) for row in one) == pytest.approx(
+        1.0, abs=0.05
+    )  # bins have weights of their own
 
 
 def test_all_holds_and_a_summary_says_so(summary, found, tmp_path):

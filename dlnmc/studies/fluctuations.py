@@ -296,13 +296,19 @@ class Limit(NamedTuple):
 
 
 def _limit(measured: Mapping[int, Floats]) -> Limit:
-    """The limit of values (path, draw, rank) by width; errors are those of independent paths."""
+    """The limit of values (path, draw, rank) by width; errors are those of independent paths.
+
+    Where means scatter about a line in 1/d more than errors explain, all errors of the rank are larger by √misfit.
+    """
     cdf, density, mean = ([function(u) for u in measured.values()] for function in (_cdf, _density, _mean))
 
     def fit(own: list[tuple[Floats, Floats]]) -> statistics.AtInfinity:
         return statistics.at_infinity(list(measured), [value for value, _ in own], [error for _, error in own], POWER)
 
-    return Limit(fit(cdf), fit(density), fit(mean), min(map(len, measured.values())))
+    fits = [fit(own) for own in (cdf, density, mean)]
+    scatter = np.sqrt(np.fmax(1.0, fits[-1].misfit))  # of widths about the line, for each rank
+    wider = [own._replace(error=(own.error.T * scatter).T) for own in fits]
+    return Limit(wider[0], wider[1], wider[2], min(map(len, measured.values())))
 
 
 def _cdf(u: Floats) -> tuple[Floats, Floats]:
@@ -353,11 +359,8 @@ def _rows_of_limit(point: Point, limit: Limit) -> list[Row]:
     at_one = int(np.searchsorted(GRID, 1.0))
     for rank in range(RANKS):
         row = _head(point) | {"rank": rank + 1}
-        misfit = float(limit.mean.misfit[rank])
-        error = float(limit.mean.error[rank]) * math.sqrt(
-            max(1.0, misfit)
-        )  # where widths scatter more than their errors
-        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": error, "misfit": misfit}
+        row |= {"mean": float(limit.mean.limit[rank]), "mean_error": float(limit.mean.error[rank])}
+        row["misfit"] = float(limit.mean.misfit[rank])
         row |= {
             "below_one": float(limit.cdf.limit[rank, at_one]),
             "below_one_error": float(limit.cdf.error[rank, at_one]),
