@@ -5,7 +5,7 @@ Hermitian matrices (11.4) obey (11.1).
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -95,13 +95,7 @@ class Dyson(Kind):
 
     @override
     def tables(self, parts: Parts) -> Tables:
-        return {
-            EQUILIBRIUM: [_equilibrium(member) for member in dataset.members(parts[EQUILIBRIUM])],
-            EXPANSION: [row for member in dataset.members(parts[EXPANSION]) for row in _expansion(member)],
-            RELAXATION: [row for member in dataset.members(parts[RELAXATION]) for row in _relaxation(member)],
-            UPSTAIRS: _upstairs(parts[UPSTAIRS], parts[DOWNSTAIRS]),
-            QUARTIC: [_quartic(member) for member in dataset.members(parts[QUARTIC])],
-        }
+        return {name: make(parts) for name, make in TABLES.items()}
 
     @override
     def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
@@ -223,10 +217,11 @@ def _equilibrium(member: xr.DataTree) -> Row:
     bound = statistics.kolmogorov_bound(len(last), len(drawn), analysis.FALSE_ALARM / model.size)
     found = {name: row[name] for name in ("size", "beta", "kappa", "paths", "ks", "ks_error")}
     exponent = 2.0 / model.kappa
-    known = laws.mean_spacing_ratio(round(exponent)) if exponent in TRACY_WIDOM else None
+    classical = exponent in TRACY_WIDOM
+    known = laws.mean_spacing_ratio(round(exponent)) if classical and row["spacing_ratio"] is not None else None
     found |= {"spacing_ratio": row["spacing_ratio"], "spacing_ratio_error": row["spacing_error"]}
     found |= {"spacing_class": known, "trace_ratio": row["trace_ratio"], "trace_ratio_error": row["trace_error"]}
-    edge = None if known is None else statistics.shape(_edge(model, values)).mean
+    edge = None if not classical else statistics.shape(_edge(model, values)).mean
     found |= {"edge_mean": edge and edge.value, "edge_mean_error": edge and edge.error}
     found["edge_mean_law"] = edge and laws.soft_edge_limit(model).mean()
     return found | {"hermite": max(distances), "hermite_bound": bound}
@@ -385,6 +380,15 @@ def _upstairs(up: xr.DataTree, down: xr.DataTree) -> list[Row]:
         row = {"size": model.size, "kappa": model.kappa, "time": float(time), "paths": len(matrices)}
         found.append(row | {"distance": max(distances), "bound": bound})
     return found
+
+
+TABLES: dict[str, Callable[[Parts], list[Row]]] = {
+    EQUILIBRIUM: lambda parts: [_equilibrium(member) for member in dataset.members(parts[EQUILIBRIUM])],
+    EXPANSION: lambda parts: [row for member in dataset.members(parts[EXPANSION]) for row in _expansion(member)],
+    RELAXATION: lambda parts: [row for member in dataset.members(parts[RELAXATION]) for row in _relaxation(member)],
+    UPSTAIRS: lambda parts: _upstairs(parts[UPSTAIRS], parts[DOWNSTAIRS]),
+    QUARTIC: lambda parts: [_quartic(member) for member in dataset.members(parts[QUARTIC])],
+}
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
