@@ -168,6 +168,24 @@ def test_a_start_from_the_law_is_at_its_quantiles(model, law, paths_of):
     assert law.cdf(values[0] / math.sqrt(5 / 3.0)) == pytest.approx((np.arange(5) + 0.5) / 5, abs=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 64])
+def test_clusters_are_two_halves_about_one_and_its_negative(size, paths_of):
+    model = dlnmc.DysonBrownianMotion(size=size, beta=3.0, kappa=1.0)
+    values = starting(paths_of, model, "clusters") / math.sqrt(size / 3.0)
+    assert values.shape == (40, size)
+    assert np.all(values == values[0])  # of every path
+    assert np.all(np.diff(values[0]) > 0.0)
+    assert np.all(np.abs(np.abs(values[0]) - 1.0) <= starts.CLUSTER)
+    assert np.sum(values[0] < 0.0) == (size + 1) // 2
+    if size % 2 == 0:
+        assert values[0] == pytest.approx(-values[0, ::-1])
+
+
+def test_only_dyson_brownian_motion_at_finite_beta_starts_in_clusters(paths_of, refused):
+    refused(lambda: paths_of(NETWORK, "clusters"), "start = 'clusters'", "Dyson")
+    refused(lambda: paths_of(DYSON.changed(beta=math.inf), "clusters"), "beta")
+
+
 def test_a_start_that_does_not_exist_is_refused_before_anything_is_computed(paths_of, refused):
     refused(lambda: paths_of(NETWORK, "zero"), "start = 'zero'", "Dyson")
     refused(lambda: paths_of(DEEP, "zero"), "start = 'zero'", "Dyson")

@@ -36,7 +36,7 @@ class Panel(NamedTuple):
     density: Floats
     error: Floats | None
     law: Floats | None
-    support: tuple[float, float]  # of the law; nan without one
+    support: tuple[float, float]  # of the law; nan without one, and where it has no end
     law_name: str
 
     @property
@@ -64,7 +64,8 @@ def panel_of(
     law_name: str = LAW_NAME,
 ) -> Panel:
     """The panel of a density and its error, with a law."""
-    support = (math.nan, math.nan) if law is None else law.support
+    low, high = (math.nan, math.nan) if law is None else law.support
+    support = (low if math.isfinite(low) else math.nan, high if math.isfinite(high) else math.nan)
     return Panel(title, edges, *counted, None if law is None else _law_density(law, edges), support, law_name)
 
 
@@ -222,9 +223,9 @@ def _draw_density(ax: "Axes", panel: Panel, top: float) -> None:
     if panel.density.max() > top:
         cut = panel.edges[1:][panel.density > 0.85 * top].max()
         note(ax, f"\u2191 up to {panel.density.max():.3g}", (cut, 0.92), ("data", "axes fraction"), "left")
-    if panel.law is not None:
-        high = panel.support[1]
-        note(ax, f"edge {high:.4g}", (high, 0.8), ("data", "axes fraction"), "right")
+    high = panel.support[1]
+    if math.isfinite(high):
+        note(ax, f"edge {high:.4g}", (high, 0.9), ("data", "axes fraction"), "right")
 
 
 def _mark_edges(ax: "Axes", panel: Panel) -> None:

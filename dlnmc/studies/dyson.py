@@ -5,7 +5,7 @@ Hermitian matrices (11.4) obey (11.1).
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DysonBrownianMotion, Model
 from dlnmc.plotting import EXACT, REFERENCE, Curves, Densities, results
-from dlnmc.plotting.densities import density_of, panel_of
+from dlnmc.plotting.densities import Panel, density_of, panel_of
 from dlnmc.starts import clusters
 from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
 
@@ -30,6 +30,9 @@ EQUILIBRIUM, EXPANSION, RELAXATION = "equilibrium", "expansion", "relaxation"
 UPSTAIRS, DOWNSTAIRS, QUARTIC = "upstairs", "downstairs", "quartic"
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 BINS = 60
+CURVE = 400  # points of a line
+TRACY_WIDOM = (1.0, 2.0, 4.0)  # repulsion exponents
+EDGES_SHOWN = (-6.0, 4.0)  # of largest eigenvalues, scaled
 EXACT_SEED = 2  # of exact draws, which use other noise than runs do, whatever their seed
 SLOWEST_EDGE = 2.0 / 3.0  # the power of d at which what the edge's shift leaves falls
 
@@ -92,13 +95,7 @@ class Dyson(Kind):
 
     @override
     def tables(self, parts: Parts) -> Tables:
-        return {
-            EQUILIBRIUM: [_equilibrium(member) for member in dataset.members(parts[EQUILIBRIUM])],
-            EXPANSION: [row for member in dataset.members(parts[EXPANSION]) for row in _expansion(member)],
-            RELAXATION: [row for member in dataset.members(parts[RELAXATION]) for row in _relaxation(member)],
-            UPSTAIRS: _upstairs(parts[UPSTAIRS], parts[DOWNSTAIRS]),
-            QUARTIC: [_quartic(member) for member in dataset.members(parts[QUARTIC])],
-        }
+        return {name: make(parts) for name, make in TABLES.items()}
 
     @override
     def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
@@ -171,12 +168,21 @@ class Dyson(Kind):
 
     @override
     def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:
-        words = "Histograms of eigenvalues at equilibrium, for three strengths of the repulsion, on the semicircle."
-        quartic = "The same in a quartic potential, on the law of Brézin, Itzykson, Parisi and Zuber."
+        words = (
+            "Histograms of eigenvalues at equilibrium on the semicircle, for each κ. The stronger the repulsion, the "
+            "more single levels stand out as oscillations of the residuals; beyond the edges are tails of finite size. "
+            f"The distances of distribution functions are at most {_largest(tables[EQUILIBRIUM], 'ks'):.2g}."
+        )
+        quartic = (
+            "Histograms of eigenvalues in a quartic potential on the law of Brézin, Itzykson, Parisi and Zuber, which "
+            "has two humps; residuals oscillate with single levels where the repulsion is strong. The distances of "
+            f"distribution functions are at most {_largest(tables[QUARTIC], 'ks'):.2g}."
+        )
         return {
             EQUILIBRIUM: results.of_equilibrium(parts[EQUILIBRIUM])._replace(words=words),
-            EXPANSION: _expansion_picture(parts[EXPANSION]),
-            RELAXATION: _relaxation_picture(tables[RELAXATION]),
+            "edges": _edges_picture(parts[EQUILIBRIUM]),
+            EXPANSION: _expansion_picture(parts[EXPANSION], tables[EXPANSION]),
+            RELAXATION: _relaxation_picture(parts[RELAXATION], tables[RELAXATION]),
             UPSTAIRS: _upstairs_picture(parts[UPSTAIRS], parts[DOWNSTAIRS], tables[UPSTAIRS]),
             QUARTIC: _quartic_picture(parts[QUARTIC], quartic),
         }
@@ -211,10 +217,11 @@ def _equilibrium(member: xr.DataTree) -> Row:
     bound = statistics.kolmogorov_bound(len(last), len(drawn), analysis.FALSE_ALARM / model.size)
     found = {name: row[name] for name in ("size", "beta", "kappa", "paths", "ks", "ks_error")}
     exponent = 2.0 / model.kappa
-    known = laws.mean_spacing_ratio(round(exponent)) if exponent in (1.0, 2.0, 4.0) else None
+    classical = exponent in TRACY_WIDOM
+    known = laws.mean_spacing_ratio(round(exponent)) if classical and row["spacing_ratio"] is not None else None
     found |= {"spacing_ratio": row["spacing_ratio"], "spacing_ratio_error": row["spacing_error"]}
     found |= {"spacing_class": known, "trace_ratio": row["trace_ratio"], "trace_ratio_error": row["trace_error"]}
-    edge = None if known is None else statistics.shape(_edge(model, values)).mean
+    edge = None if not classical else statistics.shape(_edge(model, values)).mean
     found |= {"edge_mean": edge and edge.value, "edge_mean_error": edge and edge.error}
     found["edge_mean_law"] = edge and laws.soft_edge_limit(model).mean()
     return found | {"hermite": max(distances), "hermite_bound": bound}
@@ -320,22 +327,32 @@ def rate_of(rows: Sequence[Row]) -> statistics.Rate | None:
 
 
 def _relaxation(member: xr.DataTree) -> Iterator[Row]:
-    """The law, Σx²/d and the centre of mass, scaled, beside what is known of them.
-
-    With Y = Σx², (11.8) gives dE[Y]/dt = −2E[Y] + 2(d(d−1) + κd)/β.
-    """
+    """The law, Σx²/d and the centre of mass, scaled, beside what is known of them."""
     model, times, values = _states(member)
     start = clusters(model.size)
-    limit = (model.size - 1.0 + model.kappa) / model.size
     for index, time in enumerate(times):
         own = values[:, index]
         found = {"kappa": model.kappa, "size": model.size, "paths": len(own), "time": float(time)}
         found["ks"], found["ks_error"] = statistics.kolmogorov_distance(own, law_after(model, float(time)))
         mean = statistics.mean_over_paths((own**2).mean(axis=1))
         found["second_moment"], found["second_moment_error"] = mean
-        found["second_moment_exact"] = limit + (float(np.mean(start**2)) - limit) * math.exp(-2.0 * time)
+        found["second_moment_exact"] = second_moment(model, float(time))
         found |= _centre(model, float(time), own.mean(axis=1) * scale(model), start * scale(model))
         yield found
+
+
+def second_moment(model: Any, time: float) -> float:
+    """E Σx² β/d² at a time after the start "clusters", V = x²/2.
+
+    With Y = Σx², (11.8) gives dE[Y]/dt = −2E[Y] + 2(d(d−1) + κd)/β by Itô's formula.
+    """
+    limit = (model.size - 1.0 + model.kappa) / model.size
+    return float(limit + (float(np.mean(clusters(model.size) ** 2)) - limit) * math.exp(-2.0 * time))
+
+
+def _variance_of_centre(model: Any, time: float) -> float:
+    """Of the centre of mass, scaled, at a time after a start of one value."""
+    return float(laws.centre_of_mass(model, 0.0, time).var() * model.beta / model.size) if time else 0.0
 
 
 def _centre(model: Any, time: float, centres: Floats, start: Floats) -> Row:
@@ -344,7 +361,7 @@ def _centre(model: Any, time: float, centres: Floats, start: Floats) -> Row:
     variance = statistics.shape(centres[:, np.newaxis]).variance
     found = {"centre_variance": variance.value * model.beta / model.size}
     found["centre_variance_error"] = variance.error * model.beta / model.size
-    found["centre_variance_exact"] = law.var() * model.beta / model.size
+    found["centre_variance_exact"] = _variance_of_centre(model, time)
     found["centre"] = statistics.kolmogorov_distance(centres[:, np.newaxis], law).value
     return found | {"centre_bound": statistics.one_sample_bound(len(centres), analysis.FALSE_ALARM)}
 
@@ -365,44 +382,89 @@ def _upstairs(up: xr.DataTree, down: xr.DataTree) -> list[Row]:
     return found
 
 
+TABLES: dict[str, Callable[[Parts], list[Row]]] = {
+    EQUILIBRIUM: lambda parts: [_equilibrium(member) for member in dataset.members(parts[EQUILIBRIUM])],
+    EXPANSION: lambda parts: [row for member in dataset.members(parts[EXPANSION]) for row in _expansion(member)],
+    RELAXATION: lambda parts: [row for member in dataset.members(parts[RELAXATION]) for row in _relaxation(member)],
+    UPSTAIRS: lambda parts: _upstairs(parts[UPSTAIRS], parts[DOWNSTAIRS]),
+    QUARTIC: lambda parts: [_quartic(member) for member in dataset.members(parts[QUARTIC])],
+}
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _expansion_picture(tree: xr.DataTree) -> Densities:
+def _largest(rows: Sequence[Row], key: str) -> float:
+    return max(float(row[key]) for row in rows)
+
+
+def _panel(title: str, values: Floats, law: laws.Law, name: str, ends: tuple[float, float]) -> Panel:
+    """The density of values (path, component) between two ends, on a law."""
+    edges = np.linspace(*ends, BINS + 1)
+    counts = np.array([np.histogram(path, edges)[0] for path in values])
+    return panel_of(title, edges, density_of(edges, counts, np.full(len(values), values.shape[1])), law, name)
+
+
+def _edges_picture(tree: xr.DataTree) -> Densities:
+    """The largest eigenvalue, scaled, on Tracy's and Widom's laws, where there is one."""
+    panels, size, paths = [], 0, 0
+    for member in dataset.members(tree):
+        model: Any = dataset.model_of(member)
+        values = analysis.states(member)
+        if values is None or 2.0 / model.kappa not in TRACY_WIDOM:
+            continue
+        largest = _edge(model, values[np.isfinite(values).all(axis=(1, 2))])
+        law, title = laws.soft_edge_limit(model), f"$\\kappa$ = {model.kappa:g}, exponent {2.0 / model.kappa:g}"
+        panels.append(_panel(title, largest, law, "Tracy\u2013Widom", EDGES_SHOWN))
+        size, paths = model.size, len(largest)
+    words = (
+        "Histograms of the largest eigenvalue, scaled, on the laws of Tracy and Widom of the same exponent: residuals "
+        "are little more than noise, which hides what is left of the finite size."
+    )
+    title = f"Largest eigenvalue of Dyson Brownian motion at equilibrium\nsize $d$ = {size}; {paths:,} paths"
+    return Densities(panels, 3, title, "$(x\\sqrt{\\beta/d} - b)\\, d^{\\,2/3}$", results.FROM_PATHS, words)
+
+
+def _expansion_picture(tree: xr.DataTree, rows: Sequence[Row]) -> Densities:
     """The density at each time on the free convolution, of the largest size."""
     *_, member = dataset.members(tree)
     model, times, values = _states(member)
     panels = []
     for index, time in enumerate(times):
         law = law_after(model, float(time))
-        high = max(float(np.abs(values[:, index]).max()), law.support[1])
-        edges = np.linspace(-high, high, BINS + 1)
-        counts = np.array([np.histogram(path, edges)[0] for path in values[:, index]])
-        density = density_of(edges, counts, np.full(len(values), model.size))
-        name = "free convolution with the semicircle"
-        panels.append(panel_of(f"$t$ = {time:g}", edges, density, law, name))
+        name = "start, convolved freely with a semicircle"
+        reach = max(float(np.abs(values[:, index]).max()), law.support[1])
+        panels.append(_panel(f"$t$ = {time:g}", values[:, index], law, name, (-reach, reach)))
     title = f"Free expansion of Dyson Brownian motion from two clusters\nsize $d$ = {model.size}; {len(values):,} paths"
+    largest = _largest([row for row in rows if row["size"] == model.size], "ks")
     words = (
-        "Two clusters of eigenvalues at −1 and 1 spread and merge: histograms at several times lie on the free "
-        "convolution of the start with a semicircle."
+        "Two clusters of eigenvalues at \u22121 and 1 spread and merge: histograms at several times lie on the free "
+        "convolution of the start with a semicircle. The distances of distribution functions are at most "
+        f"{largest:.2g}."
     )
-    return Densities(panels, 2, title, "eigenvalue $x\\sqrt{\\beta/d}$", "from independent paths", words)
+    return Densities(panels, 2, title, "eigenvalue $x\\sqrt{\\beta/d}$", results.FROM_PATHS, words)
 
 
-def _relaxation_picture(rows: Sequence[Row]) -> Curves:
-    words = "The second moment and the variance of the centre of mass relax along their exact curves, for each κ."
+def _relaxation_picture(tree: xr.DataTree, rows: Sequence[Row]) -> Curves:
+    words = (
+        "Over time, the mean square of the eigenvalues and the variance of their centre of mass, each with its exact "
+        "curve for each κ: points lie on the curves within their errors, or nearly so where steps are too coarse."
+    )
     picture = Curves("Relaxation to equilibrium from two clusters", words, columns=2)
+    exact = {"second_moment": second_moment, "centre_variance": _variance_of_centre}
     panels = [
         ("second_moment", picture.panel("", "time $t$", "$E\\,\\sum x^2\\,\\beta/d^2$")),
         ("centre_variance", picture.panel("", "time $t$", "variance of the centre of mass")),
     ]
     for key, panel in panels:
-        for kappa in dict.fromkeys(row["kappa"] for row in rows):
-            own = [row for row in rows if row["kappa"] == kappa]
+        for member in dataset.members(tree):
+            model: Any = dataset.model_of(member)
+            own = [row for row in rows if row["kappa"] == model.kappa and row["size"] == model.size]
             times = [row["time"] for row in own]
-            panel.line(times, [row[f"{key}_exact"] for row in own], label="exact", color=EXACT)
+            curve = np.linspace(0.0, times[-1], CURVE)
+            panel.line(curve, [exact[key](model, float(time)) for time in curve], label="exact", color=EXACT)
             values, errors = ([row[f"{key}{end}"] for row in own] for end in ("", "_error"))
-            panel.points(times, values, errors, label=f"$\\kappa$ = {kappa:g}")
+            panel.points(times, values, errors, label=f"$\\kappa$ = {model.kappa:g}")
     return picture
 
 
@@ -411,18 +473,19 @@ def _upstairs_picture(up: xr.DataTree, down: xr.DataTree, rows: Sequence[Row]) -
     model, times, matrices = _states(up)
     _, _, eigenvalues = _states(down)
     words = (
-        "Differences of the distribution functions of each ordered eigenvalue, of Hermitian matrices less that of "
-        "Dyson's equation: all stay within the band that chance leaves once in a million times."
+        f"Differences of the distribution functions of each of {model.size} ordered eigenvalues, of Hermitian matrices "
+        f"less those of Dyson's equation: the largest is {_largest(rows, 'distance'):.2g}, and one beyond "
+        f"{_largest(rows, 'bound'):.2g} would come by chance with a probability of at most {analysis.FALSE_ALARM:g}."
     )
-    picture = Curves("Theorem 15: Hermitian matrices against eigenvalues", words, columns=len(times))
+    picture = Curves("Theorem 15: Hermitian matrices less eigenvalues", words, columns=len(times))
+    every = np.concatenate([matrices, eigenvalues])
+    x = np.linspace(every.min(), every.max(), CURVE)
     for index, row in enumerate(rows):
         panel = picture.panel(f"$t$ = {row['time']:g}", "eigenvalue $x\\sqrt{\\beta/d}$", "difference of cdfs")
-        every = np.concatenate([matrices[:, index], eigenvalues[:, index]])
-        x = np.linspace(every.min(), every.max(), 200)
         for k in range(model.size):
             cdfs = [np.searchsorted(np.sort(own[:, index, k]), x) / len(own) for own in (matrices, eigenvalues)]
-            panel.line(x, cdfs[0] - cdfs[1], label=f"eigenvalue {k + 1}")
+            panel.line(x, cdfs[0] - cdfs[1], label=f"each of {model.size} ordered eigenvalues")
         for sign in (-1.0, 1.0):
-            ends = np.array([x[0], x[-1]])
-            panel.line(ends, np.full(2, sign * row["bound"]), label="bound", dashed=True, color=REFERENCE)
+            level = np.full(2, sign * row["bound"])
+            panel.line(x[[0, -1]], level, label="bound for all", dashed=True, color=REFERENCE)
     return picture
