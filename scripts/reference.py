@@ -60,11 +60,14 @@ def complaints():
     kept = index()
     for name in studies.names():
         path = FOLDER / f"{name}.nc"
-        if name not in kept or not path.exists():
+        if name not in kept:
+            continue
+        if not path.exists():
             yield f"{name}: there is no reference data"
             continue
         if digest(path) != kept[name]["sha256"]:
             yield f"{path.relative_to(ROOT)}: not the file of the index"
+            continue
         ran, now = json.loads(dlnmc.open(path).attrs["config"]), studies.load(name).tables()
         if any(ran.get(section) != now.get(section) for section in ("model", "run", "parts")):
             yield f"{name}: the study was changed since"

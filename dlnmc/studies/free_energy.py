@@ -198,7 +198,7 @@ def minimisers(model: Any, sign: float) -> Sequence[Floats]:
             return math.inf
         w, x = 0.5 * (high - low), 0.5 * (high + low)
         entropy = 0.5 * math.log((high**2 - low**2) / (high ** (2.0 / N) - low ** (2.0 / N)))
-        return (w - 1.0) ** 2 + c * (w * w + x * x) - entropy / beta
+        return float((w - 1.0) ** 2 + c * (w * w + x * x) - entropy / beta)
 
     guess = np.array([2.0, 0.1])
     bounds = [(1.0 / 16.0, None), (NEAREST, None)]
@@ -328,7 +328,7 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
     words = (
         f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. "
         "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at the "
-        "exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the exact curves."
+        "exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the curves."
     )
     picture = Curves(f"Minimisers of the free energy of matrix completion, confinement {c:g}", words)
     for depth in dict.fromkeys(row["depth"] for row in rows):
