@@ -13,7 +13,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OWN = {"dlnmc", "dlnmc_kernels"}
-OPTIONAL = {"matplotlib": "plot", "distributed": "dask", "dask": "dask"}  # imported only where somebody asks for it
+OPTIONAL = {  # imported only where somebody asks for it
+    "matplotlib": "plot", "jinja2": "plot", "markupsafe": "plot", "distributed": "dask", "dask": "dask",
+}  # fmt: skip
 WITH = {"dask": "distributed", "llvmlite": "numba"}  # comes with, in versions of its own choice
 
 

@@ -105,7 +105,7 @@ def try_mutated(count, files, tally):
 REAL = {
     "model": sorted({name for cls in MODELS.values() for name in cls.model_fields}),
     "run": sorted({*run_settings(Equilibrium), *run_settings(Simulation), "common_noise"}),
-    "study": sorted({name for module in studies.KINDS.values() for name in module.Settings.model_fields}),
+    "study": sorted({name for kind in studies.KINDS.values() for name in kind.model_fields}),
 }
 NAMES = [*MODELS, *studies.KINDS, *STARTS, "quadratic", "none", "polynomial", "matrix_completion", "own", "depth"]
 ENERGIES = [

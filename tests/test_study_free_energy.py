@@ -66,6 +66,7 @@ def test_without_confinement_the_free_energy_falls_without_end_along_the_valley(
     np.testing.assert_allclose(at_depth_one, at_depth_one[0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_path):
     assert [text for text, holds in findings.verdicts(result) if not holds] == []
     summary = dlnmc.open(dlnmc.save(dlnmc.summary(result), tmp_path / "summary.nc"))
@@ -75,6 +76,7 @@ def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_p
         assert dlnmc.plot(summary, picture=name).axes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "key", "value", "words"),
     [
