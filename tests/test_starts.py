@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import dlnmc
-from dlnmc import laws
+from dlnmc import laws, starts
 from dlnmc.defaults import typical_size, virial
 from dlnmc.engine import noise_key
 from dlnmc.starts import checked_array, digest, start_levels

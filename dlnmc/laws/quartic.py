@@ -19,6 +19,8 @@ class Quartic(Law):
 
     For every κ it is the law of x·√(β/d) as d → ∞ at equilibrium of (11.8) with V = μx²/2 + g (β/d) x⁴/4, so that at
     β = d the potential is μx²/2 + gx⁴/4. Raises ValueError unless 0 < g < ∞ and μ ≥ −2√g, where there is one interval.
+
+    See docs/mathematics.md, "Laws".
     """
 
     g: float = 1.0
