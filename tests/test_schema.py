@@ -18,7 +18,7 @@ from dlnmc.studies import schema
 ROOT = Path(__file__).parents[1]
 BASES = {
     "network": tomllib.loads(NETWORK),
-    "dyson": tomllib.loads(DYSON),
+    "eigenvalues": tomllib.loads(DYSON),
     **{path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in studies.folder().glob("*.toml")},
 }
 POLYNOMIAL = {"kind": "polynomial", "coefficients": [0.2, 0.25]}
@@ -49,7 +49,7 @@ def changed(base, **changes):
 
 GOOD = [
     ("network", {}),
-    ("dyson", {}),
+    ("eigenvalues", {}),
     ("semicircle", {}),
     ("completion", {}),
     ("network", {"run": None, "study": None}),
@@ -74,7 +74,7 @@ GOOD = [
     ("network", {"run__burn_in": 0, "run__keep_samples": False, "run__failed_fraction": 0.5}),
     ("network", {"study__ks": 0.5, "study__law_kappa": 1, "study__spacing": 0.1}),
     ("network", {"study__ks": [0.5, 0.4]}),
-    ("dyson", {"model__kappa": [0.5, 2], "run__start": "random"}),
+    ("eigenvalues", {"model__kappa": [0.5, 2], "run__start": "random"}),
     ("completion", {"run__tolerance": None, "run__dt": 0.5}),
 ]  # fmt: skip
 
@@ -159,10 +159,10 @@ BAD = [
     ("network", {"study__ks": 0}),
     ("network", {"study__ks": [0.1, 2.0]}),
     ("network", {"study__title": 3}),
-    ("dyson", {"model__width": 4}),
-    ("dyson", {"model__clock": "paper"}),
-    ("dyson", {"model__kappa": 3}),
-    ("dyson", {"model__size": None}),
+    ("eigenvalues", {"model__width": 4}),
+    ("eigenvalues", {"model__clock": "paper"}),
+    ("eigenvalues", {"model__kappa": 3}),
+    ("eigenvalues", {"model__size": None}),
     ("completion", {"run": None}),
     ("completion", {"run__times": None}),
     ("completion", {"run__times": []}),
@@ -204,7 +204,7 @@ def test_schema_and_loader_refuse_what_is_bad(base, changes, complaint):
         ("network", {"model__kapa": 1}, ["model"], "'kapa' was unexpected"),
         ("network", {"run__times": [1.0]}, ["run"], "'times' was unexpected"),
         ("completion", {"run__times": None}, ["run"], "'times' is a required property"),
-        ("dyson", {"model__kappa": 3}, ["model", "kappa"], "3 is greater than the maximum of 2"),
+        ("eigenvalues", {"model__kappa": 3}, ["model", "kappa"], "3 is greater than the maximum of 2"),
         ("network", {"study__kind": "circle"}, ["study", "kind"], "'circle' is not one of"),
     ],
 )
