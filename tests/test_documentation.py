@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
 OTHERS = ["CONTRIBUTING.md", "CHANGELOG.md"]
 FENCE = re.compile(r"^```(?:\{[\w-]+\} ?)?(\w*)[^\n`]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DEAR = {"docs/energy.md"}  # pages whose code compiles for 15 s
+DEAR = {"docs/energy.md", "docs/extend.md", "docs/start.md"}  # pages that take longest, and are built as notebooks too
 FIGURES = {"law_of_the_trace.json", "law_of_dyson.json", "semicircle.json"}
 
 every_page = pytest.mark.parametrize("page", PAGES + OTHERS)
