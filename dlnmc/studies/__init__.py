@@ -24,22 +24,22 @@ from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS
 from dlnmc.simulation import member_seed, sweep_members
 from dlnmc.studies.base import WHOLE, Kind
-from dlnmc.studies.completion import Completion
 from dlnmc.studies.dyson import Dyson
 from dlnmc.studies.fluctuations import Fluctuations
 from dlnmc.studies.free_energy import FreeEnergy
 from dlnmc.studies.large_d import LargeD
 from dlnmc.studies.large_n import LargeN
+from dlnmc.studies.matrix_completion import MatrixCompletionStudy
 from dlnmc.studies.semicircle import Semicircle
 
 KINDS: dict[str, type[Kind]] = {
     "semicircle": Semicircle,
-    "completion": Completion,
     "dyson": Dyson,
     "free-energy": FreeEnergy,
     "large-n": LargeN,
     "fluctuations": Fluctuations,
     "large-d": LargeD,
+    "matrix-completion": MatrixCompletionStudy,
 }
 DEFAULT_MODEL, DEFAULT_STUDY = "deep_linear_network", "semicircle"  # the kinds where a file says none
 SECTIONS = ("model", "run", "study", "parts", "presets")

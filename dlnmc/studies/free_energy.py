@@ -25,7 +25,7 @@ from dlnmc.energies import MatrixCompletion
 from dlnmc.errors import InvalidValue
 from dlnmc.plotting import EXACT, Curves
 from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
-from dlnmc.studies.completion import GIVEN
+from dlnmc.studies.matrix_completion import GIVEN
 
 Floats = NDArray[np.float64]
 
