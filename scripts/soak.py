@@ -52,9 +52,15 @@ STUDIES = {  # name: source, changes; a few seconds each on two cores
     "ladder": ("network", ("width=10", "paths=4096", "dt=[2e-4, 4e-4, 8e-4]")),
     "matrix": ("network", ("width=6", "depth=3", "paths=4096", "state=matrix", "dt=1e-3")),
     "dyson": ("dyson", ("paths=3072", "kappa=[0.5, 1.0]", "scheme=leimkuhler_matthews")),
-    "completion": ("completion", ("paths=3000",)),
+    "completion": (
+        "matrix-completion",
+        (
+            "flow.run.paths=1000",
+            "langevin.run.paths=256",
+            *(f"{name}.run.paths=16" for name in ("few", "many", "digit")),
+        ),
+    ),
 }
-SMALL = ("paths=8",)  # for the process that stays
 WAYS = {"threads": 4, "processes": 3, "shares": 3, "dask": 1}  # how often of all
 SHARES = 3
 SIGNALS = {signal.SIGKILL: (-9,), signal.SIGTERM: (143,), signal.SIGINT: (130,)}  # and the exit codes that they make
@@ -68,6 +74,11 @@ MOST_OPEN = 4  # files more in the end
 MEASURED = ("threads", "processes", "shares")  # whose commands tell what they have computed as they go
 BAR = re.compile(r"([\d.]+)([kMGTP]?)/([\d.]+)([kMGTP]?) \[")
 UNITS = {unit: 1e3**power for power, unit in enumerate(("", "k", "M", "G", "T", "P"))}
+
+
+def small(changes):
+    """What makes of a study one of few paths."""
+    return [f"{change.partition('=')[0]}=8" for change in changes if "paths=" in change]
 
 
 class Wrong(Exception):
@@ -212,7 +223,9 @@ class Soak:
         costs = [work_of_block(member.run) for member in members]
         work = {chunk: costs[chunk.member] * chunk.blocks for chunk in plan_chunks(members)}
         out = self.work / f"reference-{name}.nc"
-        dlnmc.study(source, out, changes=(*changes, *SMALL), threads=1, progress=False)  # loads what is compiled
+        dlnmc.study(
+            source, out, changes=(*changes, *small(changes)), threads=1, progress=False
+        )  # loads what is compiled
         out.unlink()
         began = time.process_time()
         dlnmc.study(source, out, changes=changes, threads=2, progress=False)
@@ -395,7 +408,9 @@ def stay(folder, parent):
             source, changes = source_of(name, folder)
             for executor in ("threads", "processes") if name == "matrix" else ("threads",):
                 out = folder / "staying" / "out.nc"
-                dlnmc.study(source, out, changes=(*changes, *SMALL), threads=1, executor=executor, progress=False)
+                dlnmc.study(
+                    source, out, changes=(*changes, *small(changes)), threads=1, executor=executor, progress=False
+                )
                 out.unlink()
         gc.collect()
         time.sleep(1.0)  # for the processes of the last run to end

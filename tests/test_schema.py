@@ -35,11 +35,13 @@ def complaint():
 
 
 def changed(base, **changes):
-    """A study with values replaced: keys are section__key; None takes a key away."""
+    """A study with values replaced: keys are section__key, or parts__part__section__key; None takes a key away."""
     tables = copy.deepcopy(BASES[base])
     for name, value in changes.items():
-        section, _, key = name.partition("__")
-        table, key = (tables.setdefault(section, {}), key) if key else (tables, section)
+        *sections, key = name.split("__")
+        table = tables
+        for section in sections:
+            table = table.setdefault(section, {})
         if value is None:
             del table[key]
         else:
@@ -51,7 +53,6 @@ GOOD = [
     ("network", {}),
     ("eigenvalues", {}),
     ("semicircle", {}),
-    ("completion", {}),
     *[(path.stem, {}) for path in sorted(studies.folder().glob("*.toml"))],
     ("network", {"run": None, "study": None}),
     ("network", {"model__kind": None, "study__kind": None}),
@@ -76,7 +77,7 @@ GOOD = [
     ("network", {"study__ks": 0.5, "study__law_kappa": 1, "study__spacing": 0.1}),
     ("network", {"study__ks": [0.5, 0.4]}),
     ("eigenvalues", {"model__kappa": [0.5, 2], "run__start": "random"}),
-    ("completion", {"run__tolerance": None, "run__dt": 0.5}),
+    ("matrix-completion", {"parts__flow__run__tolerance": None, "parts__flow__run__dt": 0.5}),
 ]  # fmt: skip
 
 BAD = [
@@ -154,7 +155,7 @@ BAD = [
     ("network", {"run__observables": {"f": 3}}),
     ("network", {"run__accuracy": 0}),
     ("network", {"study__kind": "circle"}),
-    ("network", {"study__kind": "completion"}),
+    ("network", {"study__kind": "matrix-completion"}),
     ("network", {"study__converged": 0.5}),
     ("network", {"study__ks": "low"}),
     ("network", {"study__ks": 0}),
@@ -164,17 +165,20 @@ BAD = [
     ("eigenvalues", {"model__clock": "paper"}),
     ("eigenvalues", {"model__kappa": 3}),
     ("eigenvalues", {"model__size": None}),
-    ("completion", {"run": None}),
-    ("completion", {"run__times": None}),
-    ("completion", {"run__times": []}),
-    ("completion", {"run__times": [0.0, float("inf")]}),
-    ("completion", {"run__dt": [0.01, 0.02]}),
-    ("completion", {"run__burn_in": 1.0}),
-    ("completion", {"run__tolerance": 1}),
-    ("completion", {"study__ks": 0.1}),
-    ("completion", {"study__converged": 1.5}),
-    ("completion", {"study__energy": float("inf")}),
-    ("completion", {"study__kind": None}),
+    ("matrix-completion", {"parts__flow__run": None}),
+    ("matrix-completion", {"parts__flow__run__times": None}),
+    ("matrix-completion", {"parts__flow__run__times": []}),
+    ("matrix-completion", {"parts__flow__run__times": [0.0, float("inf")]}),
+    ("matrix-completion", {"parts__flow__run__dt": [0.01, 0.02]}),
+    ("matrix-completion", {"parts__flow__run__burn_in": 1.0}),
+    ("matrix-completion", {"parts__flow__run__tolerance": 1}),
+    ("matrix-completion", {"study__ks": 0.1}),
+    ("matrix-completion", {"study__converged": 1.5}),
+    ("matrix-completion", {"study__energy": float("inf")}),
+    ("matrix-completion", {"study__kind": None}),
+    ("matrix-completion", {"study__hidden": None}),
+    ("matrix-completion", {"study__hidden__few": [[0, 1]]}),
+    ("matrix-completion", {"study__hidden__none": [[0, 1, 1.0]]}),
 ]  # fmt: skip
 
 
@@ -204,7 +208,12 @@ def test_schema_and_loader_refuse_what_is_bad(base, changes, complaint):
         ("network", {"model__depth": [2, 0.5]}, ["model", "depth", 1], "0.5 is less than the minimum of 1"),
         ("network", {"model__kapa": 1}, ["model"], "'kapa' was unexpected"),
         ("network", {"run__times": [1.0]}, ["run"], "'times' was unexpected"),
-        ("completion", {"run__times": None}, ["run"], "'times' is a required property"),
+        (
+            "matrix-completion",
+            {"parts__flow__run__times": None},
+            ["parts", "flow", "run"],
+            "'times' is a required property",
+        ),
         ("eigenvalues", {"model__kappa": 3}, ["model", "kappa"], "3 is greater than the maximum of 2"),
         ("network", {"study__kind": "circle"}, ["study", "kind"], "'circle' is not one of"),
     ],

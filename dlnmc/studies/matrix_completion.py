@@ -438,7 +438,8 @@ def picture_of_langevin(table: Sequence[Row]) -> Curves:
                 own = [row for row in table if (row["depth"], row["beta"], row["kappa"]) == (depth, beta, kappa)]
                 times = np.array([row["time"] for row in own])
                 if depth == 1.0 and key == "square_W_12":
-                    panel.line(times, 0.5 + 2.0 * kappa / beta * times, label="exact, depth 1", color=EXACT)
+                    fine = np.linspace(0.0, times[-1], 100)
+                    panel.line(fine, 0.5 + 2.0 * kappa / beta * fine, label="exact, depth 1", color=EXACT)
                 errors = [row[f"{key}_error"] for row in own]
                 panel.points(times, [row[key] for row in own], errors, label=f"depth {depth:g}")
     return picture
