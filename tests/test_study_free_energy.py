@@ -66,7 +66,25 @@ def test_without_confinement_the_free_energy_falls_without_end_along_the_valley(
     np.testing.assert_allclose(at_depth_one, at_depth_one[0], atol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("c", [0.1, 0.5])
+def test_at_depth_two_the_rank_is_one_from_a_threshold_on(c):
+    threshold = (1.0 + c) ** 2 / (4.0 * c)
+    above = free_energy.minimisers(model_of(2.0, 1.001 * threshold, c), -1.0)[0]
+    below = free_energy.minimisers(model_of(2.0, 0.999 * threshold, c), -1.0)[0]
+    assert np.linalg.matrix_rank(above) == 1
+    assert np.linalg.matrix_rank(below) == 2
+    np.testing.assert_allclose(above, below, atol=0.01)
+    assert above[0, 0] == pytest.approx(1.0 / (1.0 + c), rel=1e-2)
+
+
+def test_beyond_it_falls_like_a_power_of_the_inverse_temperature():
+    c, w = 0.1, 1.0 / 1.2
+    for depth in (3.0, 4.0):
+        s = np.linalg.svd(free_energy.minimisers(model_of(depth, 1e3, c), -1.0)[0], compute_uv=False)
+        wanted = (depth * 1e3 * (1.0 - w) * (2.0 * w) ** (2.0 / depth)) ** (-depth / (depth - 2.0))
+        assert s[1] == pytest.approx(wanted, rel=0.03)
+
+
 def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_path):
     assert [text for text, holds in findings.verdicts(result) if not holds] == []
     summary = dlnmc.open(dlnmc.save(dlnmc.summary(result), tmp_path / "summary.nc"))
@@ -76,7 +94,6 @@ def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_p
         assert dlnmc.plot(summary, picture=name).axes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "key", "value", "words"),
     [

@@ -4,7 +4,8 @@ Section 14.2 of Menon's paper asks for the minimising set S_β (6.9). With p_k =
 ½ log Σ_j p_1^{N−1−j} p_2^j for d = 2, which grows without bound along the valley E = 0: so F_β has no minimum for
 N > 1, and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there
 are minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
-β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)).
+β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)): of
+rank two for N > 2, with σ_2 falling like β^{−N/(N−2)}; for N = 2 exactly of rank one from β = (1+c)²/(4c) on.
 """
 
 import functools
@@ -23,7 +24,7 @@ from dlnmc import dataset, geometry, statistics
 from dlnmc.config import Run, Simulation
 from dlnmc.energies import MatrixCompletion
 from dlnmc.errors import InvalidValue
-from dlnmc.plotting import EXACT, Curves
+from dlnmc.plotting import EXACT, REFERENCE, Curves
 from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
 from dlnmc.studies.matrix_completion import GIVEN
 
@@ -33,7 +34,8 @@ ESCAPE, CONFINED, LANGEVIN = "escape", "confined", "langevin"
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 CONFINEMENTS = tuple(10.0 ** (-k / 4.0) for k in range(4, 21))  # of the exact minimisers, as c → 0
 DIFFERENCE = 1e-3  # step of second differences of F
-NEAREST = 1e-13  # to rank one, and to equal singular values: where S is looked at
+NEAREST = 1e-13  # σ_2 where S is looked at near rank one
+NEAREST_LEVELS = 1e-4  # relative: σ_1 beside σ_2
 SIDES = {"negative": -1.0, "positive": 1.0}  # of det W
 
 
@@ -103,6 +105,7 @@ class FreeEnergy(Kind):
             found: Row = {"depth": model.depth, "beta": model.beta, "side": side, "paths": len(ends)}
             found |= {"number": len(exact), "W_11": float(exact[0][0, 0]), "W_12": float(exact[0][0, 1])}
             s = np.linalg.svd(exact[0], compute_uv=False)
+            found["rank"] = int(np.sum(s > NEAREST))
             found |= {"W_21": float(exact[0][1, 0]), "sigma_ratio": float(s[1] / s[0])}
             found["free_energy"] = float(free_energy(model, exact[0]))
             if len(ends):
@@ -112,6 +115,7 @@ class FreeEnergy(Kind):
                 found["farthest"] = float(near.max())
                 found["excess"] = float(np.max(free[chosen] - found["free_energy"]))
                 found["W_12_found"] = float(np.mean(np.abs(ends[:, 0, 1])))
+                found["sigma_2_found"] = float(np.mean(np.linalg.svd(ends, compute_uv=False)[:, 1]))
             yield found
 
     @override
@@ -180,33 +184,52 @@ class _Symmetric(NamedTuple):
 def minimisers(model: Any, sign: float) -> Sequence[Floats]:
     """The minimisers of F_β for (14.1) with a confinement, where det W has a sign; at its rim where none is inside.
 
-    For det W > 0 σ_1 = σ_2 there, and all is closed but a quadratic equation. For det W < 0 F is minimised over the
-    singular values w + x > x − w ≥ 0.
+    For det W > 0 σ_1 = σ_2 there, and all is closed but a quadratic equation. For det W < 0 the singular values are
+    w + x > x − w ≥ 0.
     """
     N, beta, c = model.depth, model.beta, model.energy.confinement
     steepness = (1.0 - 1.0 / N) / (2.0 * beta)
     if sign > 0.0:
-        if c * 1.0 < steepness:
+        if c < steepness:
             x = math.sqrt(steepness / c - 1.0)
             return [_Symmetric(1.0, own, sign).matrix() for own in (x, -x)]
         w = (1.0 + math.sqrt(1.0 + 4.0 * (1.0 + c) * steepness)) / (2.0 * (1.0 + c))  # (1+c)w² − w − steepness = 0
         return [_Symmetric(w, 0.0, sign).matrix()]
 
-    def value(s: Floats) -> float:
-        high, low = float(s[0]), float(s[1])
-        if not 0.0 < low < high:
-            return math.inf
-        w, x = 0.5 * (high - low), 0.5 * (high + low)
-        entropy = 0.5 * math.log((high**2 - low**2) / (high ** (2.0 / N) - low ** (2.0 / N)))
-        return float((w - 1.0) ** 2 + c * (w * w + x * x) - entropy / beta)
+    high, low = _levels_of_the_negative(N, beta, c)
+    return [_Symmetric(0.5 * (high - low), own * 0.5 * (high + low), sign).matrix() for own in (1.0, -1.0)]
 
-    guess = np.array([2.0, 0.1])
-    bounds = [(1.0 / 16.0, None), (NEAREST, None)]
-    for _ in range(3):  # each goes on where the one before gave up
-        guess = scipy.optimize.minimize(value, guess, bounds=bounds, tol=1e-15, method="Nelder-Mead",
-                                        options={"maxiter": 4000, "xatol": 1e-12, "fatol": 1e-16}).x  # fmt: skip
-    w, x = 0.5 * (guess[0] - guess[1]), 0.5 * (guess[0] + guess[1])
-    return [_Symmetric(w, own, sign).matrix() for own in (x, -x)]
+
+def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, float]:
+    """σ_1 > σ_2 ≥ 0 of the minimiser ((w, x), (x, w)), w = ½(σ_1 − σ_2), x = ½(σ_1 + σ_2).
+
+    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as at N = 2 for large β.
+    """
+
+    def slopes(high: float, low: float) -> tuple[float, float]:
+        square, power = high**2 - low**2, high ** (2.0 / N) - low ** (2.0 / N)
+        first = high / square - high ** (2.0 / N - 1.0) / (N * power)
+        second = low ** (2.0 / N - 1.0) / (N * power) - low / square
+        w = 0.5 * (high - low)
+        return w - 1.0 + c * high - first / beta, 1.0 - w + c * low - second / beta
+
+    def above(low: float) -> float:
+        """σ_1 at which F is lowest, for a given σ_2."""
+        steep = [low * (1.0 + NEAREST_LEVELS) + NEAREST, 4.0 + 4.0 * low + 1.0 / math.sqrt(c * beta)]
+        return float(scipy.optimize.brentq(lambda high: slopes(high, low)[0], *steep, xtol=1e-15))
+
+    def slope(log_low: float) -> float:
+        low = math.exp(log_low)
+        return slopes(above(low), low)[1]
+
+    least = math.log(NEAREST)
+    if slope(least) >= 0.0:
+        return above(NEAREST), 0.0
+    most = least + 1.0
+    while slope(most) < 0.0:
+        most += 1.0
+    low = math.exp(scipy.optimize.brentq(slope, most - 1.0, most, xtol=1e-15))
+    return above(low), low
 
 
 def spread(model: Any, W: Floats) -> float:
@@ -286,13 +309,10 @@ def _path(member: xr.DataTree) -> Iterator[Row]:
 
 
 def _concentration(member: xr.DataTree) -> Iterator[Row]:
-    """E|W − W*|²/κ at a late time where det W < 0, with W* the nearest minimiser there.
-
-    Where det W > 0 the softest direction, towards the pair that β < β_c has, takes far longer.
-    """
+    """E|W − W*|²/κ at a late time on each side of det W = 0, with W* the nearest minimiser there."""
     model: Any = dataset.model_of(member)
     W = _last(member)
-    for side, sign in (("negative", SIDES["negative"]),):
+    for side, sign in SIDES.items():
         exact = minimisers(model, sign)
         own = W[np.sign(np.linalg.det(W)) == sign]
         if len(own) > 1:
@@ -327,11 +347,15 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
     c = model.energy.confinement
     words = (
         f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. "
-        "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at the "
-        "exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the curves."
+        "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at "
+        "the exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the curves. "
+        "Below, its smallest singular value where det W is negative: it falls like a power of the inverse temperature, "
+        "and at depth 2 reaches 0 at the exact threshold, from which on the rank is one."
     )
-    picture = Curves(f"Minimisers of the free energy of matrix completion, confinement {c:g}", words)
-    for depth in dict.fromkeys(row["depth"] for row in rows):
+    depths = list(dict.fromkeys(row["depth"] for row in rows))
+    title = f"Minimisers of the free energy of matrix completion, confinement {c:g}"
+    picture = Curves(title, words, columns=len(depths))
+    for depth in depths:
         panel = picture.panel(f"depth $N$ = {depth:g}", "inverse temperature $\\beta$", "$|W_{12}|$", "log")
         own = [row for row in rows if row["depth"] == depth]
         betas = np.geomspace(min(row["beta"] for row in own), max(row["beta"] for row in own), 40)
@@ -341,6 +365,23 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
             there = [row for row in own if row["side"] == side and row.get("W_12_found") is not None]
             label = f"ends of the flow, $\\det W$ {'<' if sign < 0 else '>'} 0"
             panel.points([row["beta"] for row in there], [row["W_12_found"] for row in there], label=label)
+    for depth in depths:
+        panel = picture.panel("", "inverse temperature $\\beta$", "$\\sigma_2$, $\\det W$ < 0", "log", "log")
+        own = [row for row in rows if (row["depth"], row["side"]) == (depth, "negative")]
+        betas = np.geomspace(min(row["beta"] for row in own), max(row["beta"] for row in own), 40)
+        curve = [
+            np.linalg.svd(minimisers(model.changed(depth=depth, beta=float(beta)), -1.0)[0], compute_uv=False)[1]
+            for beta in betas
+        ]
+        full = np.array(curve) > NEAREST  # elsewhere the rank is one
+        panel.line(betas[full], np.array(curve)[full], label="exact", color=EXACT)
+        if depth > 2.0:
+            w = 1.0 / (1.0 + 2.0 * c)
+            tail = (depth * betas * (1.0 - w) * (2.0 * w) ** (2.0 / depth)) ** (-depth / (depth - 2.0))
+            panel.line(betas, tail, label="$\\beta^{-N/(N-2)}$", dashed=True, color=REFERENCE)
+        ends = [row for row in own if row.get("sigma_2_found", 0.0) > NEAREST]
+        label = "ends of the flow, $\\det W$ < 0"
+        panel.points([row["beta"] for row in ends], [row["sigma_2_found"] for row in ends], label=label)
     return picture
 
 
@@ -365,7 +406,7 @@ def _escape_picture(tables: Tables) -> Curves:
         own = [row for row in tables["confinement"] if row["depth"] == depth]
         right.line([row["confinement"] for row in own], [row["W_12"] for row in own], label=f"exact, depth {depth:g}")
         asymptote = [row["asymptote"] for row in own]
-        right.line([row["confinement"] for row in own], asymptote, label="$c^{-1/2}$", dashed=True, color="reference")
+        right.line([row["confinement"] for row in own], asymptote, label="$c^{-1/2}$", dashed=True, color=REFERENCE)
     return picture
 
 
@@ -385,6 +426,6 @@ def _concentration_picture(tables: Tables) -> Curves:
             kappas, [other["square"] for other in own], [other["square_error"] for other in own], label="measured"
         )
         ends = np.array([0.0, max(kappas)])
-        panel.line(ends, row["limit"] + row["slope"] * ends, label="fit", dashed=True, color="reference")
+        panel.line(ends, row["limit"] + row["slope"] * ends, label="fit", dashed=True, color=REFERENCE)
         panel.points([0.0], [row["exact"]], label="exact limit", color=EXACT)
     return picture
