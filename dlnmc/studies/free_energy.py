@@ -203,7 +203,8 @@ def minimisers(model: Any, sign: float) -> Sequence[Floats]:
 def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, float]:
     """σ_1 > σ_2 ≥ 0 of the minimiser ((w, x), (x, w)), w = ½(σ_1 − σ_2), x = ½(σ_1 + σ_2).
 
-    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as at N = 2 for large β.
+    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as at N = 2
+    for large β.
     """
 
     def slopes(high: float, low: float) -> tuple[float, float]:
@@ -215,8 +216,8 @@ def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, flo
 
     def above(low: float) -> float:
         """σ_1 at which F is lowest, for a given σ_2."""
-        steep = [low * (1.0 + NEAREST_LEVELS) + NEAREST, 4.0 + 4.0 * low + 1.0 / math.sqrt(c * beta)]
-        return float(scipy.optimize.brentq(lambda high: slopes(high, low)[0], *steep, xtol=1e-15))
+        near, far = low * (1.0 + NEAREST_LEVELS) + NEAREST, 4.0 + 4.0 * low + 1.0 / math.sqrt(c * beta)
+        return float(scipy.optimize.brentq(lambda high: slopes(high, low)[0], near, far, xtol=1e-15))
 
     def slope(log_low: float) -> float:
         low = math.exp(log_low)
@@ -348,8 +349,8 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
     words = (
         f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. "
         "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at "
-        "the exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the curves. "
-        "Below, its smallest singular value where det W is negative: it falls like a power of the inverse temperature, "
+        "the exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the "
+        "curves. Below, its smallest singular value where det W is negative: it falls like a power of the inverse temperature, "
         "and at depth 2 reaches 0 at the exact threshold, from which on the rank is one."
     )
     depths = list(dict.fromkeys(row["depth"] for row in rows))
