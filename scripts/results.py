@@ -3,6 +3,7 @@
 `scripts/results` writes them; `--check` says whether the page is up to date.
 """
 
+import json
 import math
 import pathlib
 import sys
@@ -51,6 +52,16 @@ class Study:
         """The figures of several rows."""
         return [row[key] for row in self.rows(table, **where) if row.get(key) is not None]
 
+    def distinct(self, table, key, **where):
+        """The different figures of several rows, ascending."""
+        return sorted(set(self.values(table, key, **where)))
+
+    @property
+    def confinement(self):
+        """c of the part of the study that has one."""
+        parts = json.loads(self.summary.attrs["config"])["parts"]
+        return max(part["model"]["energy"].get("confinement", 0.0) for part in parts.values())
+
     def table(self, name, columns=None, **where):
         """A table in Markdown."""
         shown = next(own for own in tables.tables(self.summary) if own.name == name.replace("_", " "))
@@ -72,17 +83,18 @@ class Study:
 
     @property
     def command(self):
-        """The command that remakes the data, and how long it took where it ran."""
-        minutes = max(1, round(float(self.summary.attrs["wall_seconds"]) / 60.0))
+        """The command that remakes the data, how long it took where it ran, and what the larger size takes."""
+        attrs, full = self.summary.attrs, json.loads((REFERENCE / "index.json").read_text())[self.name]["full"]
         return (
-            f"`dlnmc study {self.name}` remakes the data: {minutes} minute{'s' if minutes > 1 else ''} on "
-            f"{self.summary.attrs['threads']} threads. {self.checks} checks hold. The larger size: `--preset full`."
+            f"`dlnmc study {self.name}` remakes the data: {float(attrs['wall_seconds']):.0f} seconds on "
+            f"{attrs['threads']} threads where it ran; {self.checks} checks hold. The larger size, `--preset full`, has "
+            f"{full['runs']} runs of {full['paths']:,} paths in all: {full['hours']:g} hours, extrapolated from that."
         )
 
 
 def with_error(row, key, form=None):
     """A figure as text: with two digits of its error where it has one, else by the form or with four digits."""
-    value, error = row[key], row.get(f"{key}_error")
+    value, error = row.get(key), row.get(f"{key}_error")
     if value is None:
         return "–"
     if error:
@@ -102,9 +114,7 @@ def page():
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     names = sorted(path.stem for path in REFERENCE.glob("*.nc"))
     known = {name.replace("-", "_"): Study(name) for name in names}
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        **known, with_error=with_error, inf=math.inf
-    )
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**known, with_error=with_error)
     return text.rstrip() + "\n", list(known.values())
 
 

@@ -5,7 +5,8 @@ Section 14.2 of Menon's paper asks for the minimising set S_β (6.9). With p_k =
 N > 1, and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there
 are minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
 β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)): of
-rank two for N > 2, with σ_2 falling like β^{−N/(N−2)}; for N = 2 exactly of rank one from β = (1+c)²/(4c) on.
+rank two for N > 2, with σ_2 falling like β^{−N/(N−2)}; for N = 2 exactly of rank one from β = (1+c)²/(4c) on, and
+then none of all matrices: F falls on beyond det W = 0, and all paths leave that side.
 """
 
 import functools
@@ -33,6 +34,7 @@ Floats = NDArray[np.float64]
 ESCAPE, CONFINED, LANGEVIN = "escape", "confined", "langevin"
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 CONFINEMENTS = tuple(10.0 ** (-k / 4.0) for k in range(4, 21))  # of the exact minimisers, as c → 0
+CURVE = 160  # points of an exact curve
 DIFFERENCE = 1e-3  # step of second differences of F
 NEAREST = 1e-13  # σ_2 where S is looked at near rank one
 NEAREST_LEVELS = 1e-4  # relative: σ_1 beside σ_2
@@ -136,7 +138,12 @@ class FreeEnergy(Kind):
             yield f"{text} (within {self.growth:g} of 1)", abs(row["growth"] - 1.0) <= self.growth
         for row in tables["minimisers"]:
             words = f"confined, depth {row['depth']:g}, beta {row['beta']:g}, det W {row['side']}"
-            if row["paths"]:
+            if row["depth"] == 2.0 and row["rank"] == 1:
+                yield (
+                    f"{words}: {row['paths']} paths end there, where all leave by rank one (none may)",
+                    (row["paths"] == 0),
+                )
+            elif row["paths"]:
                 text = f"{words}: the farthest of {row['paths']} ends is {row['farthest']:.2g} from an exact minimiser"
                 yield f"{text} (at most {self.settled:g})", row["farthest"] <= self.settled
                 text = f"{words}: {row['visited']} of {row['number']} minimisers were found (all must be)"
@@ -203,8 +210,8 @@ def minimisers(model: Any, sign: float) -> Sequence[Floats]:
 def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, float]:
     """σ_1 > σ_2 ≥ 0 of the minimiser ((w, x), (x, w)), w = ½(σ_1 − σ_2), x = ½(σ_1 + σ_2).
 
-    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as at N = 2
-    for large β.
+    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as
+    at N = 2 for large β.
     """
 
     def slopes(high: float, low: float) -> tuple[float, float]:
@@ -350,8 +357,8 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
         f"The entry W_12 of the minimisers of the free energy with confinement {c:g}, over the inverse temperature. "
         "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at "
         "the exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the "
-        "curves. Below, its smallest singular value where det W is negative: it falls like a power of the inverse temperature, "
-        "and at depth 2 reaches 0 at the exact threshold, from which on the rank is one."
+        "curves. Below, its smallest singular value where det W is negative: it falls like a power of the inverse "
+        "temperature, and at depth 2 reaches 0 at the exact threshold, from which on the rank is one."
     )
     depths = list(dict.fromkeys(row["depth"] for row in rows))
     title = f"Minimisers of the free energy of matrix completion, confinement {c:g}"
@@ -359,31 +366,37 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
     for depth in depths:
         panel = picture.panel(f"depth $N$ = {depth:g}", "inverse temperature $\\beta$", "$|W_{12}|$", "log")
         own = [row for row in rows if row["depth"] == depth]
-        betas = np.geomspace(min(row["beta"] for row in own), max(row["beta"] for row in own), 40)
+        betas, exact = _exact_over_beta(model, depth, own)
         for side, sign in SIDES.items():
-            curve = [abs(minimisers(model.changed(depth=depth, beta=float(beta)), sign)[0][0, 1]) for beta in betas]
-            panel.line(betas, curve, label="exact", color=EXACT)
+            full = exact[side][:, 1] > NEAREST  # where it has rank one at depth 2, it is none
+            panel.line(betas[full], exact[side][full, 0], label="exact", color=EXACT)
             there = [row for row in own if row["side"] == side and row.get("W_12_found") is not None]
             label = f"ends of the flow, $\\det W$ {'<' if sign < 0 else '>'} 0"
             panel.points([row["beta"] for row in there], [row["W_12_found"] for row in there], label=label)
     for depth in depths:
         panel = picture.panel("", "inverse temperature $\\beta$", "$\\sigma_2$, $\\det W$ < 0", "log", "log")
         own = [row for row in rows if (row["depth"], row["side"]) == (depth, "negative")]
-        betas = np.geomspace(min(row["beta"] for row in own), max(row["beta"] for row in own), 40)
-        curve = [
-            np.linalg.svd(minimisers(model.changed(depth=depth, beta=float(beta)), -1.0)[0], compute_uv=False)[1]
-            for beta in betas
-        ]
-        full = np.array(curve) > NEAREST  # elsewhere the rank is one
-        panel.line(betas[full], np.array(curve)[full], label="exact", color=EXACT)
+        betas, exact = _exact_over_beta(model, depth, own)
+        full = exact["negative"][:, 1] > NEAREST
+        panel.line(betas[full], exact["negative"][full, 1], label="exact", color=EXACT)
         if depth > 2.0:
             w = 1.0 / (1.0 + 2.0 * c)
             tail = (depth * betas * (1.0 - w) * (2.0 * w) ** (2.0 / depth)) ** (-depth / (depth - 2.0))
             panel.line(betas, tail, label="$\\beta^{-N/(N-2)}$", dashed=True, color=REFERENCE)
-        ends = [row for row in own if row.get("sigma_2_found", 0.0) > NEAREST]
+        ends = [row for row in own if (row.get("sigma_2_found") or 0.0) > NEAREST]
         label = "ends of the flow, $\\det W$ < 0"
         panel.points([row["beta"] for row in ends], [row["sigma_2_found"] for row in ends], label=label)
     return picture
+
+
+def _exact_over_beta(model: Any, depth: float, rows: Sequence[Row]) -> tuple[Floats, dict[str, Floats]]:
+    """Inverse temperatures, and |W_12| and σ_2 of the minimisers there (β, 2), by side."""
+    betas = np.geomspace(min(row["beta"] for row in rows), max(row["beta"] for row in rows), CURVE)
+    found = {}
+    for side, sign in SIDES.items():
+        exact = [minimisers(model.changed(depth=depth, beta=float(beta)), sign)[0] for beta in betas]
+        found[side] = np.array([[abs(W[0, 1]), np.linalg.svd(W, compute_uv=False)[1]] for W in exact])
+    return betas, found
 
 
 def _escape_picture(tables: Tables) -> Curves:
