@@ -9,15 +9,19 @@ import pathlib
 import sys
 
 import jinja2
+import numpy as np
 
 import dlnmc
 from dlnmc import findings, tables
+from dlnmc.plotting import Densities, draw_picture
+from dlnmc.plotting.style import finished, style
 
 ROOT = pathlib.Path(__file__).parent.parent
 REFERENCE = ROOT / "data" / "reference"
 TEMPLATE = ROOT / "scripts" / "results.md.jinja"
 PAGE = ROOT / "docs" / "results.md"
 PICTURES = ROOT / "docs" / "results"
+FRONT = ROOT / "docs" / "semicircle.png"
 DPI = 110
 
 
@@ -87,8 +91,8 @@ class Study:
         attrs, full = self.summary.attrs, json.loads((REFERENCE / "index.json").read_text())[self.name]["full"]
         return (
             f"`dlnmc study {self.name}` remakes the data: {float(attrs['wall_seconds']):.0f} seconds on "
-            f"{attrs['threads']} threads where it ran; {self.checks} checks hold. The larger size, `--preset full`, has "
-            f"{full['runs']} runs of {full['paths']:,} paths in all: {full['hours']:g} hours, extrapolated from that."
+            f"{attrs['threads']} threads where it ran; {self.checks} checks hold. The larger size, `--preset full`, "
+            f"has {full['runs']} runs of {full['paths']:,} paths: {full['hours']:g} hours, extrapolated from that."
         )
 
 
@@ -118,6 +122,15 @@ def page():
     return text.rstrip() + "\n", list(known.values())
 
 
+def front():
+    """The picture of README.md: the densities of the semicircle study at κ = 1."""
+    data = Study("semicircle").pictures["densities"]
+    chosen = [str(title).endswith("= 1") for title in data["panel_title"].to_numpy()]
+    picture = Densities.from_dataset(data.isel(panel=np.flatnonzero(chosen)))
+    with style():
+        finished(draw_picture(picture._replace(columns=2).to_dataset()), FRONT, DPI)
+
+
 def main():
     text, known = page()
     if "--check" in sys.argv:
@@ -126,6 +139,7 @@ def main():
         )
     PAGE.write_text(text, encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
+    front()
     for study in known:
         for name in study.pictures:
             dlnmc.plot(study.summary, PICTURES / f"{study.name}-{name}.png", picture=name, dpi=DPI)

@@ -19,7 +19,7 @@ PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "d
 OTHERS = ["CONTRIBUTING.md", "CHANGELOG.md"]
 FENCE = re.compile(r"^```(?:\{[\w-]+\} ?)?(\w*)[^\n`]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DEAR = {"docs/energy.md", "docs/extend.md", "docs/start.md"}  # pages that take longest, and are built as notebooks too
-FIGURES = {"law_of_the_trace.json", "law_of_dyson.json", "semicircle.json"}
+FIGURES = {"law_of_the_trace.json", "law_of_dyson.json"}
 
 every_page = pytest.mark.parametrize("page", PAGES + OTHERS)
 

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 PICTURE = "densities"
 LAW_NAME = "law as $d\\to\\infty$"
+FREE = 0.7  # an edge is named to its right where it is within so much of the axis
 FARTHEST = 2.0  # 200 %, at the ends of a residual axis
 FEWEST_BINS = 64
 NOISE_PER_BIN = 0.03  # bins are merged until the median relative standard error is below
@@ -182,9 +183,9 @@ def draw(densities: Densities) -> "Figure":
         cell = grid[row, column].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0)
         upper = figure.add_subplot(cell[0])
         lower = figure.add_subplot(cell[1], sharex=upper)
+        upper.set_xlim(*x_limits[index])
         _draw_density(upper, panel, tops[index])
         _draw_residual(lower, panel, reach)
-        upper.set_xlim(*x_limits[index])
         if column == 0:
             upper.set_ylabel("density")
             lower.set_ylabel("relative\nresidual")
@@ -225,7 +226,15 @@ def _draw_density(ax: "Axes", panel: Panel, top: float) -> None:
         note(ax, f"\u2191 up to {panel.density.max():.3g}", (cut, 0.92), ("data", "axes fraction"), "left")
     high = panel.support[1]
     if math.isfinite(high):
-        note(ax, f"edge {high:.4g}", (high, 0.9), ("data", "axes fraction"), "right")
+        low, far = ax.get_xlim()
+        free = high - low < FREE * (far - low)  # there is room beyond it
+        note(
+            ax,
+            f"edge {high:.4g}",
+            (high, 0.92 if free else 0.78),
+            ("data", "axes fraction"),
+            "left" if free else "right",
+        )
 
 
 def _mark_edges(ax: "Axes", panel: Panel) -> None:

@@ -285,7 +285,8 @@ def picture_of_limits(tree: xr.DataTree, title: str) -> Curves:
     members = list(dataset.members(tree))
     words = (
         "Above, W_21 over W_12 where the flow ends, for each depth: from depth 2 on points gather near the hyperbola "
-        "of rank one. Below, the densities of det W and of log |a|, which gather at 0 with the depth."
+        "of rank one. Below, the densities of det W, which from depth 2 on gather at 0, most there, on the negative "
+        "side, and at 1; and of log |a|, which gather at 0."
     )
     picture = Curves(title, words, columns=len(members))
     ends = []
