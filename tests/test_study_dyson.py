@@ -273,18 +273,3 @@ def test_steps_downstairs_are_fine_enough(record):
     assert fine <= bound
     assert bound < 0.5 * shipped  # so that the bias leaves most of the study's own bound to chance
     record(coarse=coarse, fine=fine, bound=bound, shipped_bound=shipped)
-
-
-@pytest.mark.slow
-def test_the_shipped_study_holds(tmp_path, record):
-    found = dlnmc.study("dyson", tmp_path / "dyson.nc", progress=False)
-    assert [text for text, holds in findings.verdicts(found) if not holds] == []
-    tables = findings.tables(found)
-    fit = dyson.rate_of(tables["expansion"])
-    record(
-        checks=len(findings.verdicts(found)),
-        rate=fit.exponent.value,
-        rate_error=fit.exponent.error,
-        distance=max(row["distance"] for row in tables["upstairs"]),
-        bound=tables["upstairs"][0]["bound"],
-    )

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import analysis, findings, laws, statistics, studies, tables
+from dlnmc import analysis, findings, laws, studies, tables
 from dlnmc.studies import fluctuations
 
 SHIPPED = tomllib.loads((studies.folder() / "fluctuations.toml").read_text(encoding="utf-8"))
@@ -200,18 +200,3 @@ def test_other_values_are_seen(tree, monkeypatch):
 )
 def test_what_it_cannot_use_is_refused(section, values, pieces, refused):
     refused(lambda: studies.load(small(**{section: values})).members(), *pieces)
-
-
-@pytest.mark.slow
-def test_the_shipped_study_holds(tmp_path, record):
-    result = dlnmc.study("fluctuations", tmp_path / "out.nc", progress=False)
-    assert [text for text, holds in findings.verdicts(result) if not holds] == []
-    known = findings.tables(result)
-    names = ("mean", "mean_error", "below_one", "below_one_error")
-    record(
-        **{
-            f"depth {row['depth']:g}, kappa {row['kappa']:g}, u_{row['rank']}": {name: row[name] for name in names}
-            for row in known["limits"]
-        }
-    )
-    assert statistics.largest_z(85, 2047, 1e-6) < 6.0

@@ -150,18 +150,3 @@ def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
         return studies.load(tables).members()
 
     refused(members, *pieces)
-
-
-@pytest.mark.slow
-def test_the_shipped_study_holds(tmp_path, record):
-    result = dlnmc.study("large-d", tmp_path / "out.nc", progress=False)
-    assert [text for text, holds in findings.verdicts(result) if not holds] == []
-    known = findings.tables(result)
-    edge = {
-        f"{row['quantity']}, depth {row['depth']:g}, kappa {row['kappa']:g}": [row["limit"], row["limit_error"]]
-        for row in known["edge_limits"]
-    }
-    rates = {
-        f"depth {row['depth']:g}, kappa {row['kappa']:g}": [row["rate"], row["rate_error"]] for row in known["rates"]
-    }
-    record(edge=edge, rates=rates)

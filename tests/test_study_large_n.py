@@ -171,13 +171,3 @@ def test_wrong_figures_fail(tree):
 )
 def test_parts_that_are_none_are_refused(changes, words, tmp_path, refused):
     refused(lambda: dlnmc.study(small(**changes), tmp_path / "x.nc", progress=False), *words)
-
-
-@pytest.mark.slow
-def test_the_quick_preset_runs_and_all_holds(tmp_path, record):
-    tree = dlnmc.study("large-n", tmp_path / "large-n.nc", progress=False)
-    assert failing(tree) == []
-    keys = ("width", "kappa", "dimension", "lost", "lost_error", "lost_limit", "small", "small_error")
-    keys += tuple(f"dimension_of_{name}{error}" for name in ("equilibrium", "paths") for error in ("", "_error"))
-    rows = [{key: row[key] for key in keys} for row in findings.rows(tree)]
-    record(transition=rows, seconds=tree.attrs["wall_seconds"])
