@@ -39,7 +39,7 @@ def entropy(depth: float, W: FloatArray, rank: int | None = None) -> FloatArray:
     is S_∞ (14.11 corrected: with the factor ½, without which it is no limit), which is −inf for r < d. The constant,
     (N−1) log c_d, is in `log_orbit_volume`.
 
-    See docs/mathematics.md, "Deep Linear Network", and docs/matrices.md, "Observables".
+    See docs/mathematics.md, "Deep Linear Network", and docs/matrices.md, "Observables", "The free energy of (14.1)".
     """
     return entropy_of_singular_values(depth, decomposed(W, rank)[1])
 
