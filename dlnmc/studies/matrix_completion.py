@@ -336,7 +336,7 @@ def check_langevin(runs: Sequence[Run]) -> None:
 
 
 def rows_of_langevin(member: xr.DataTree) -> Iterator[Row]:
-    """What the states of a run are like at each time: energy over κ/β, rank, |W_12|, sign of det W."""
+    """What the states of a run are like at each time: energy over κ/β, rank, W_12², the spread of log |a|, det W."""
     model: Any = dataset.model_of(member)
     W = _matrices(member)
     energy = np.asarray(model.energy.value(W)) * (model.beta / model.kappa)
@@ -352,6 +352,7 @@ def rows_of_langevin(member: xr.DataTree) -> Iterator[Row]:
             ("square_W_12", W[:, index, 0, 1] ** 2),
         ):
             found[name], found[f"{name}_error"] = statistics.mean_over_paths(values)
+        found["log_a_spread"] = float(np.nanstd(log_a(W[:, index])))
         found |= _fraction("small_det", np.abs(det[:, index]) < SMALL)
         yield found | _fraction("negative_det", det[:, index] < 0.0)
 
