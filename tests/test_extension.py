@@ -6,16 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import dlnmc
-from dlnmc import chunks, dataset, extension, findings, runs, simulation
+from dlnmc import chunks, dataset, extension, findings, runs, simulation, studies
 from dlnmc.chunks import Chunk, Collected, Continued, carried_shapes, plan_chunks, run_chunk, schedule
 from dlnmc.cli import main
+from dlnmc.config import Simulation
 from dlnmc.locks import Share
+from dlnmc.studies.base import Kind
 
 TABLES = {
     "model": {"width": 5, "depth": [1.0, 2.5], "beta": 6.0},
@@ -34,8 +37,24 @@ FLOW = {
         "paths": 13, "times": [0.0, 0.25, 0.5], "scheme": "gradient_flow", "state": "matrix", "start": "gaussian",
         "bins": 8,
     },
-    "study": {"kind": "completion"},
+    "study": {"kind": "flows"},
 }  # fmt: skip
+
+
+class Flows(Kind):
+    """A study of one part, which is of states at given times; those that are shipped have several parts."""
+
+    PARTS: ClassVar = {"": Simulation}
+
+    kind: Literal["flows"] = "flows"
+    title: str = "Flows"
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch):
+    monkeypatch.setitem(studies.KINDS, "flows", Flows)
+
+
 AVERAGES = ("moments", "extremes", "spacing", "observables", "stationarity", "extrapolated", "continuation")
 
 
