@@ -127,6 +127,9 @@ def test_what_is_off_fails(result, table, key, value, words):
         ("confined", "model", {"energy": SHIPPED["parts"]["escape"]["model"]["energy"]}, ("confined", "confinement")),
         ("langevin", "model", {"kappa": 0.1}, ("langevin", "three kappa")),
         ("escape", "run", {"times": [1.0, 2.0]}, ("escape", "three times")),
+        ("escape", "model", {"depth": 1}, ("parts.escape.model.depth = 1", "one above 1")),
+        ("confined", "model", {"depth": float("inf")}, ("parts.confined.model.depth = inf", "finite")),
+        ("langevin", "run", {"paths": 1}, ("parts.langevin.run.paths = 1", "2 or more")),
     ],
 )
 def test_other_parts_are_refused(part, section, values, pieces, refused):

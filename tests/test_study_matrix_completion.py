@@ -254,6 +254,7 @@ def test_from_the_command_line(tree, folder, capsys):
         ("many", "model", {"energy": "quadratic"}, ("parts.many", "'matrix_completion'")),
         ("many", "model", {"width": 9}, ("study.hidden.many", "48 given", "all 81")),
         ("digit", "model", {"beta": 2.0}, ("parts.digit", "beta = 2")),
+        ("few", "run", {"paths": 1}, ("parts.few.run.paths = 1", "2 or more")),
         ("study", "", {"hidden": {}}, ("study.hidden.few", "32 given", "its 0", "all 64")),
         ("study", "", {"energy": -1.0}, ("energy", "-1")),
         ("study", "", {"hidden": {"few": [[0, 1]]}}, ("hidden.few.0.2", "missing")),
@@ -262,6 +263,13 @@ def test_from_the_command_line(tree, folder, capsys):
 def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
     key = f"{part}__{section}" if section else part
     refused(lambda: studies.load(small(**{key: values})).members(), *pieces)
+
+
+def test_a_result_of_which_no_path_is_alive_says_so(refused, tree):
+    def dead(matrices, data):
+        matrices[0] = np.nan
+
+    refused(lambda: findings.tables(changed(tree, dead, "few")), "none of 16 paths is alive")
 
 
 def test_a_result_without_states_has_no_table(refused, tree):

@@ -27,7 +27,7 @@ from dlnmc.energies import MatrixCompletion
 from dlnmc.errors import InvalidValue
 from dlnmc.plotting import EXACT, REFERENCE, Curves
 from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
-from dlnmc.studies.matrix_completion import GIVEN
+from dlnmc.studies.matrix_completion import FEWEST, GIVEN, matrices_of
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +80,12 @@ class FreeEnergy(Kind):
             flow = all(run.scheme == "gradient_flow" and math.isfinite(run.model.beta) for run in own)
             if name != LANGEVIN and not flow:
                 raise InvalidValue(f"parts.{name}: it must be a 'gradient_flow' at kappa = 0 and finite beta")
+            depths = [run.model.depth for run in own]  # type: ignore[union-attr]
+            if max(depths) == math.inf or (name == ESCAPE and max(depths) == 1.0):
+                wanted = "finite, and one above 1 at least" if name == ESCAPE else "finite"
+                raise InvalidValue(f"parts.{name}.model.depth = {max(depths):g}: it must be {wanted}")
+            if own[0].paths < FEWEST:
+                raise InvalidValue(f"parts.{name}.run.paths = {own[0].paths}: it must be {FEWEST} or more, for errors")
             if not all(run.state == "matrix" and run.keep_samples for run in own):
                 raise InvalidValue(f"parts.{name}: it must keep samples, of state 'matrix'")
         if len({run.model.kappa for run in runs[LANGEVIN]}) < 3 or len(runs[ESCAPE][0].times) < 3:  # type: ignore[attr-defined]
@@ -274,14 +280,8 @@ def _as_confinement_vanishes(model: Any) -> list[Row]:
 # --- what was sampled -------------------------------------------------------------------------------------------------
 
 
-def _matrices(member: xr.DataTree) -> Floats:
-    """W (path, time, 2, 2) of paths that did not fail."""
-    W = member["samples/matrix"].transpose("path", "time", "row", "column").to_numpy()
-    return np.asarray(W[np.isfinite(W).all(axis=(1, 2, 3))])
-
-
 def _last(member: xr.DataTree) -> Floats:
-    return _matrices(member)[:, -1]
+    return matrices_of(member)[:, -1]
 
 
 def _sum_of_p(model: Any, W: Floats) -> Floats:
@@ -292,7 +292,7 @@ def _sum_of_p(model: Any, W: Floats) -> Floats:
 def _escape(member: xr.DataTree) -> Row:
     """How fast paths of the flow without confinement leave, between the last two times."""
     model: Any = dataset.model_of(member)
-    W = _matrices(member)
+    W = matrices_of(member)
     times = member["samples/time"].to_numpy()
     p = _sum_of_p(model, W[:, -2:])
     found: Row = {"depth": model.depth, "beta": model.beta, "paths": len(W), "time": float(times[-1])}
@@ -310,7 +310,7 @@ def _escape(member: xr.DataTree) -> Row:
 def _path(member: xr.DataTree) -> Iterator[Row]:
     """The mean of Σσ_k^{2/N} over time, and its exact asymptotic rate."""
     model: Any = dataset.model_of(member)
-    W = _matrices(member)
+    W = matrices_of(member)
     p = _sum_of_p(model, W)
     for index, time in enumerate(member["samples/time"].to_numpy()):
         mean = statistics.mean_over_paths(p[:, index])

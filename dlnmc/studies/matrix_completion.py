@@ -41,6 +41,7 @@ GIVEN = ((0, 0), (1, 1))
 SMALL = 0.01  # |det W| below: nearly of rank one
 REACH = 3.0  # of the axes of W_12, W_21 and log |a|
 BINS = 60
+FEWEST = 2  # paths of a part
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 MOST_POINTS = 4000  # in a picture
 EXACT_TO = 1e-9  # entries at depth 1, over the largest
@@ -151,6 +152,8 @@ def _check_gradient_flows(name: str, runs: Sequence[Run]) -> None:
 
 
 def _check_times(name: str, run: Run) -> None:
+    if run.paths < FEWEST:
+        raise InvalidValue(f"parts.{name}.run.paths = {run.paths}: it must be {FEWEST} or more, for errors")
     if not run.keep_samples or not (isinstance(run, Simulation) and run.times[0] == 0.0 < run.times[-1]):
         raise InvalidValue(f"parts.{name}.run: it keeps samples, and its times begin at 0")
 
@@ -338,7 +341,7 @@ def check_langevin(runs: Sequence[Run]) -> None:
 def rows_of_langevin(member: xr.DataTree) -> Iterator[Row]:
     """What the states of a run are like at each time: energy over κ/β, rank, W_12², the spread of log |a|, det W."""
     model: Any = dataset.model_of(member)
-    W = _matrices(member)
+    W = matrices_of(member)
     energy = np.asarray(model.energy.value(W)) * (model.beta / model.kappa)
     s = np.linalg.svd(W, compute_uv=False)
     rank = effective_rank_of(s)
@@ -363,10 +366,14 @@ def effective_rank_of(sigma: NDArray[Any]) -> Floats:
     return np.asarray(np.exp(-scipy.special.xlogy(p, p).sum(axis=-1)))
 
 
-def _matrices(member: xr.DataTree) -> Floats:
-    """W (path, time, d, d) of paths that did not fail."""
+def matrices_of(member: xr.DataTree) -> Floats:
+    """W (path, time, d, d) of paths that did not fail. Raises InvalidValue where all did."""
     W = member["samples/matrix"].transpose("path", "time", "row", "column").to_numpy()
-    return np.asarray(W[np.isfinite(W).all(axis=(1, 2, 3))])
+    alive = np.isfinite(W).all(axis=(1, 2, 3))
+    if not np.any(alive):
+        words = analysis.name_of(dataset.parameters(dataset.model_of(member)))
+        raise InvalidValue(f"{words}: none of {len(W)} paths is alive, so there are no figures")
+    return np.asarray(W[alive])
 
 
 def checks_of_langevin(tree: xr.DataTree, table: Sequence[Row], quasi: float) -> Iterator[Verdict]:
@@ -382,9 +389,7 @@ def checks_of_langevin(tree: xr.DataTree, table: Sequence[Row], quasi: float) ->
     for member in dataset.members(tree):
         model: Any = dataset.model_of(member)
         words = f"langevin, depth {model.depth:g}, beta {model.beta:g}, kappa {model.kappa:g}"
-        W, times = _matrices(member), member["samples/time"].to_numpy()
-        if not len(W):
-            continue
+        W, times = matrices_of(member), member["samples/time"].to_numpy()
         noise = model.kappa / model.beta
         if model.depth == 1.0:
             allowed = statistics.one_sample_bound(len(W), analysis.FALSE_ALARM / (4.0 * len(times)))
@@ -485,7 +490,7 @@ def rows_of_learning(name: Mask, member: xr.DataTree, hidden: Entries) -> Iterat
     """Means over paths at each time: what is left of the energy, the effective rank, the error of hidden entries."""
     model: Any = dataset.model_of(member)
     matrix, there = target_of(model, hidden)
-    W = _matrices(member)
+    W = matrices_of(member)
     energy = np.asarray(model.energy.value(W))
     rank = effective_rank_of(np.linalg.svd(W, compute_uv=False))
     off = distance_of_hidden(W, matrix, there)
@@ -501,10 +506,10 @@ def row_of_mask(name: Mask, member: xr.DataTree, hidden: Entries) -> Row:
     """Where the flow ends, beside the whole matrix: what is fitted, the rank, the error of hidden entries."""
     model: Any = dataset.model_of(member)
     matrix, there = target_of(model, hidden)
-    W = _matrices(member)
+    W = matrices_of(member)
     last, energy = W[:, -1], np.asarray(model.energy.value(W))
     found: Row = {"part": name, "depth": model.depth, "paths": len(W), "given": int(np.sum(~there))}
-    found["left"] = float(np.max(energy[:, -1] / energy[:, 0])) if len(W) else math.nan
+    found["left"] = float(np.max(energy[:, -1] / energy[:, 0]))
     off = distance_of_hidden(last, matrix, there)
     sigma = np.linalg.svd(last, compute_uv=False)
     for key, values in (("hidden", off), ("effective_rank", effective_rank_of(sigma)), ("nuclear", sigma.sum(axis=1))):
@@ -528,9 +533,7 @@ def checks_of_mask(
     yield f"{name}: {failed} paths failed (none may)", failed == 0
     for member in dataset.members(tree):
         model: Any = dataset.model_of(member)
-        words, W = f"{name}, depth {model.depth:g}", _matrices(member)
-        if not len(W):
-            continue
+        words, W = f"{name}, depth {model.depth:g}", matrices_of(member)
         matrix, there = target_of(model, settings.hidden[name])
         end = _row(table, part=name, depth=model.depth)
         text = f"{words}: {end['left']:.2g} of the energy is left at most"
