@@ -200,3 +200,8 @@ def test_other_values_are_seen(tree, monkeypatch):
 )
 def test_what_it_cannot_use_is_refused(section, values, pieces, refused):
     refused(lambda: studies.load(small(**{section: values})).members(), *pieces)
+
+
+def test_depth_one_alone_has_nothing_new_to_draw(tmp_path):
+    tree = dlnmc.study(small(model={"depth": [1]}), tmp_path / "one.nc", threads=2, progress=False)
+    assert set(findings.pictures(tree)) == {"densities", "exponents"}

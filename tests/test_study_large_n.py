@@ -171,3 +171,10 @@ def test_wrong_figures_fail(tree):
 )
 def test_parts_that_are_none_are_refused(changes, words, tmp_path, refused):
     refused(lambda: dlnmc.study(small(**changes), tmp_path / "x.nc", progress=False), *words)
+
+
+def test_one_width_has_pictures_too(tmp_path):
+    tables = small()
+    tables["parts"]["widths"]["model"]["width"] = tables["parts"]["widths"]["model"]["width"][-1]
+    tree = dlnmc.study(tables, tmp_path / "one.nc", threads=2, progress=False)
+    assert {"transition", "densities"} <= set(findings.pictures(tree))

@@ -224,7 +224,8 @@ class Fluctuations(Kind):
         found: dict[str, Picture] = {}
         if kappas:
             found["densities"] = _picture_of_densities(tables, kappas[0], self.title)
-            found["differences"] = _picture_of_differences(tables, kappas[0])
+            if any(row["kappa"] == kappas[0] and row["against"] == "exponent" for row in tables["comparisons"]):
+                found["differences"] = _picture_of_differences(tables, kappas[0])
         found["exponents"] = _picture_of_exponents(tables)
         return found
 

@@ -251,7 +251,8 @@ class LargeN(Kind):
 
     @override
     def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:
-        largest = parts["widths"].isel(width=-1)
+        widths = parts["widths"]
+        largest = widths.isel(width=-1) if "width" in widths["samples"].dims else widths
         words = (
             f"{self.title}: densities of singular values at the largest width, κ = {float(largest['kappa']):g}, on the "
             "exact laws of their depths for infinite width, with residuals below: they crowd at 0 as the depth grows."
