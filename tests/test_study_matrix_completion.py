@@ -265,6 +265,13 @@ def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
     refused(lambda: studies.load(small(**{key: values})).members(), *pieces)
 
 
+@pytest.mark.parametrize("key", ["flow.run.paths", "parts.flow.run.paths"])
+def test_one_part_is_changed_by_its_name_in_the_file(key):
+    parts = studies.load("matrix-completion", [f"{key}=64"]).parts
+    assert parts["flow"].run["paths"] == 64
+    assert parts["few"].run["paths"] == SHIPPED["parts"]["few"]["run"]["paths"]
+
+
 def test_a_result_of_which_no_path_is_alive_says_so(refused, tree):
     def dead(matrices, data):
         matrices[0] = np.nan

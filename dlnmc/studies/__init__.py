@@ -321,10 +321,11 @@ def _check_extent(name: str, value: Any, depth: int = -2) -> None:
 def _change(tables: dict[str, Any], change: str) -> None:
     """Apply `section.key=value` or, where the key is unambiguous, `key=value`.
 
-    In a study of parts `PART.section.key` changes one, `run.key` and `model.key` change all that have such a key.
+    In a study of parts `PART.section.key`, also after `parts.`, changes one; `run.key` and `model.key` change all that
+    have such a key.
     """
     key, value = parsed(change)
-    key = key.strip()
+    key = key.strip().removeprefix("parts.")
     keys = known_keys(tables)
     names = [f"{section}.{known}" for section in keys for known in keys[section]]
     if key in names:
