@@ -6,6 +6,7 @@ A summary is small, and says the same as the result that it was made of, whose s
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ def parts_of(result: xr.Dataset | xr.DataTree) -> tuple[Kind, dict[str, xr.DataT
 
     Raises InvalidValue for what is neither an equilibrium nor the result of a study.
     """
+    if isinstance(result, str | Path):
+        raise InvalidValue(f"{str(result)!r} is the name of a file, not a result: open it first, by dlnmc.open")
     if not isinstance(result, xr.DataTree):
         settings = settings_of({})
         parts: dict[str, xr.DataTree] = {}

@@ -437,8 +437,8 @@ def _refuse_failed_paths(members: Sequence[Member], statuses: Mapping[Chunk, NDA
             path, step = place_of(member, chunk).paths[row], int(own[chunk][row])
             raise PathsFailed(
                 f"{len(failed)} of {done} paths so far became non-finite, the first of them path {path} at step {step} "
-                f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or allow more by "
-                f"failed_fraction = {run.failed_fraction:g}"
+                f"(dt = {run.dt:g}, {_parameters(run)}); take {advice}, or a failed_fraction "
+                f"above {run.failed_fraction:g}"
             )
 
 

@@ -281,3 +281,8 @@ def test_models_show_themselves_in_notebooks():
 def test_every_result_of_a_study_opens_as_it_was(result, tmp_path):
     path = files.save(result, tmp_path / "again.nc")
     xr.testing.assert_identical(dlnmc.open(path), result)
+
+
+@pytest.mark.parametrize("ask", [dlnmc.report, dlnmc.table, dlnmc.summary])
+def test_the_name_of_a_file_is_no_result(ask, refused):
+    refused(lambda: ask("mine.nc"), "'mine.nc'", "dlnmc.open")
