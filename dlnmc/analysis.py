@@ -16,7 +16,7 @@ from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion, Model
 
 Floats = NDArray[np.float64]
-Verdicts = Iterator[tuple[str, bool]]
+Verdicts = Iterator[tuple[str, bool | None]]
 
 FALSE_ALARM = 1e-6  # of each check
 SCALAR_GROUPS = ("moments", "extremes", "spacing", "observables")
@@ -195,7 +195,7 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
 
     No path failed; early and late observations agree; the law of the trace; generator identities. Each
     fails by chance with probability 1e-6 at most (stationarity 1e-4). Where steps are biased, enough paths show it.
-    What is not known does not fail: its sentence says so, or it is left out.
+    Where it is None it is not known, and the sentence says why.
     """
     model = dataset.model_of(member)
     reference = model if reference is None else reference
@@ -203,7 +203,9 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
     yield f"{figures['failed_paths']} of {figures['paths']} paths failed (none may)", figures["failed_paths"] == 0
     if _has_proposals(member):
         yield _moved(member["sampler"].to_dataset())
-    if figures.get("stationary") is not None:
+    if "stationary" in figures and figures["stationary"] is None:
+        yield "early and late halves: there are none to compare, or too few paths", None
+    elif "stationary" in figures:
         text = f"early and late halves differ by at most {figures['largest_z']:.2f} standard errors"
         yield f"{text} (at most {figures['allowed_z']:.2f})", figures["stationary"]
     values = states(member)
@@ -220,7 +222,7 @@ def checks(member: xr.DataTree, reference: Model | None = None) -> Verdicts:
         yield _identities(reference, values, None if W is None else W[sound])
 
 
-def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bool]:
+def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bool | None]:
     """Whether E[Lf] = 0: of functions of singular values or eigenvalues, and where there are matrices of those too."""
     d = model.size
     work = max(d * (d - 1) / 2, 1) if W is None else MATRIX_WORK * d * d
@@ -230,7 +232,7 @@ def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bo
         try:
             model.energy.check_functions()
         except InvalidValue as error:
-            return f"{text}: not known, {error}", True
+            return f"{text}: {error}", None
     if W is None or not isinstance(model, DeepLinearNetwork):
         found = identities.identities(model, values[:paths])
     else:
@@ -238,7 +240,7 @@ def _identities(model: Model, values: Floats, W: Floats | None) -> tuple[str, bo
     outcome = identities.verdict(found, FALSE_ALARM)
     worst = outcome.worst
     if outcome.holds is None:
-        return f"{text}: not known, too few paths for so skewed a law", True
+        return f"{text}: they are too few for so skewed a law", None
     return f"{text}: largest z {worst.z:.2f} (E[L {worst.name}]) (at most {outcome.threshold:.2f})", outcome.holds
 
 

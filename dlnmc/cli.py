@@ -22,6 +22,7 @@ from dlnmc import __version__
 from dlnmc.errors import InvalidValue, RunFailed
 
 FAILED, BAD_INPUT, CHECK_FAILED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+HOLDS = {True: "passed", False: "FAILED", None: "unknown"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,7 +153,7 @@ def plot(result: Path, output: Path | None, picture: str | None) -> None:
 @dlnmc.command()
 @result_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--table", metavar="NAME", help="Which of several tables, as JSON.")
+@click.option("--table", metavar="NAME", help="Which of several tables.")
 @click.option("--html", "as_html", is_flag=True, help="Write a page of its own instead: tables, pictures, provenance.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page; default RESULT.html.")
 def report(result: Path, as_json: bool, table: str | None, as_html: bool, output: Path | None) -> None:
@@ -165,7 +166,7 @@ def report(result: Path, as_json: bool, table: str | None, as_html: bool, output
         pages.write(tree, target)
         click.echo(str(target))
     else:
-        click.echo(tables.report_json(tree, table) if as_json or table else tables.report(tree))
+        click.echo(tables.report_json(tree, table) if as_json else tables.report(tree, table))
 
 
 @dlnmc.command()
@@ -186,12 +187,11 @@ def check(result: Path) -> None:
     """Hold a result against the thresholds of its study; the exit code is 3 if one fails."""
     from dlnmc import files, findings
 
-    outcome = findings.verdicts(files.open(result))
-    for text, holds in outcome:
-        click.echo(f"{'passed' if holds else 'FAILED'}  {text}")
-    failed = sum(not holds for _, holds in outcome)
-    click.echo(f"{len(outcome) - failed} passed, {failed} failed")
-    if failed:
+    held = findings.verdicts(files.open(result))
+    for text, holds in held:
+        click.echo(f"{HOLDS[holds]:9}{text}")
+    click.echo(findings.outcome(held))
+    if findings.failed(held):
         sys.exit(CHECK_FAILED)
 
 

@@ -5,7 +5,7 @@ A summary is small, and says the same as the result that it was made of, whose s
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +84,27 @@ def _in_order(found: list[Row], config: dict[str, Any]) -> list[Row]:
 
 
 def verdicts(result: xr.Dataset | xr.DataTree) -> list[Verdict]:
-    """What a result is held against: a sentence with figures, and whether it holds."""
+    """What a result is held against: a sentence with figures, and whether it holds; None where it is not known."""
     if is_summary(result):
         checks = result["checks"].to_dataset()
         return [
-            (str(text), bool(holds)) for text, holds in zip(checks["text"].values, checks["holds"].values, strict=True)
+            (str(text), None if holds < 0 else bool(holds))
+            for text, holds in zip(checks["text"].values, checks["holds"].values, strict=True)
         ]
     settings, parts = parts_of(result)
     return list(settings.checks(parts, tables(result)))
+
+
+def failed(held: Iterable[Verdict]) -> list[str]:
+    """The sentences that do not hold; what is not known does not fail."""
+    return [text for text, holds in held if holds is False]
+
+
+def outcome(held: Sequence[Verdict]) -> str:
+    """How many hold, how many fail, and how many are not known if any is."""
+    unknown, wrong = sum(holds is None for _, holds in held), len(failed(held))
+    text = f"{len(held) - unknown - wrong} passed, {wrong} failed"
+    return f"{text}, {unknown} not known" if unknown else text
 
 
 def pictures(result: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
@@ -120,7 +133,7 @@ def summary(result: xr.Dataset | xr.DataTree) -> xr.DataTree:
             "text": ("check", [text for text, _ in held], {"long_name": "what is checked, with figures"}),
             "holds": (
                 "check",
-                np.array([holds for _, holds in held], dtype=np.int8),
+                np.array([_code(holds) for _, holds in held], dtype=np.int8),
                 {"long_name": "whether it holds", "units": YES_OR_NO},
             ),
         }
@@ -152,6 +165,10 @@ def table(result: xr.Dataset | xr.DataTree, name: str | None = None) -> "pd.Data
 # --- tables as data ---------------------------------------------------------------------------------------------------
 
 
+def _code(value: bool | None) -> int:
+    return -1 if value is None else int(value)
+
+
 def _table(rows: Sequence[Row]) -> xr.Dataset:
     """Rows as variables over `row`: numbers, with NaN for what is not known, yes and no as codes, else text."""
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -164,8 +181,7 @@ def _column(name: str, values: list[Any]) -> tuple[np.ndarray, dict[str, str]]:
         attrs["long_name"] = f"standard error of {attrs['long_name'].removesuffix(' error')}"
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
-        codes = [-1 if value is None else int(value) for value in values]
-        return np.array(codes, dtype=np.int8), attrs | {"units": YES_OR_NO}
+        return np.array([_code(value) for value in values], dtype=np.int8), attrs | {"units": YES_OR_NO}
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return np.array(values, dtype=np.int64), attrs
     if all(isinstance(value, int | float) for value in known):

@@ -57,12 +57,16 @@ class Table(NamedTuple):
         return lines
 
 
-def report(tree: xr.DataTree) -> str:
+def report(tree: xr.DataTree, name: str | None = None) -> str:
     """The tables of a result as text, standard errors after ±; of equilibria first whether they are stationary.
+
+    With a name, that table alone. Raises InvalidValue where the result has none of that name.
 
     On a ladder of steps the bias of each is shown beside the error, with `!` where it dominates, and the values as
     dt → 0 follow.
     """
+    if name is not None:
+        return "\n".join(_table(name, _named(tree, name), name in kind_of(tree).BRIEF).lines())
     rows, named = findings.rows(tree), tables(tree)
     lines = [f"{heading(tree)} — {_made(tree)}"]
     lines += [_stationarity(rows)] if any("allowed_z" in row for row in rows) else []  # of equilibria
@@ -183,12 +187,18 @@ def report_json(tree: xr.DataTree, name: str | None = None) -> str:
 
     Without a name, all tables of a study of several parts: an object with a list for each.
     """
+    if name is not None:
+        return json.dumps([_plain(row) for row in _named(tree, name)], indent=1)
     found = {name: [_plain(row) for row in rows] for name, rows in findings.tables(tree).items()}
-    if name is not None and name not in found:
+    whole = set(kind_of(tree).PARTS) == {WHOLE}
+    return json.dumps(found[next(iter(found))] if whole else found, indent=1)
+
+
+def _named(tree: xr.DataTree, name: str) -> list[Row]:
+    found = findings.tables(tree)
+    if name not in found:
         raise InvalidValue(f"table {name!r}: the result has {', '.join(found)}")
-    if name is None and set(kind_of(tree).PARTS) != {WHOLE}:
-        return json.dumps(found, indent=1)
-    return json.dumps(found[next(iter(found)) if name is None else name], indent=1)
+    return found[name]
 
 
 def _plain(row: Row) -> Row:

@@ -35,7 +35,7 @@ def make(name):
     result = RUNS / f"{name}.nc"
     tree = dlnmc.study(name, result)
     summary = dlnmc.summary(tree)
-    failed = [text for text, holds in findings.verdicts(summary) if not holds]
+    failed = findings.failed(findings.verdicts(summary))
     if failed:
         sys.exit("\n".join([f"{name}: {len(failed)} checks fail", *failed]))
     path = files.save(summary, FOLDER / f"{name}.nc")

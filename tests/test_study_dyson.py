@@ -55,7 +55,7 @@ def said(tree):
 
 
 def failing(kind, parts, tables):
-    return [text for text, holds in kind.checks(parts, tables) if not holds]
+    return [text for text, holds in kind.checks(parts, tables) if holds is False]
 
 
 def changed(said, changes):

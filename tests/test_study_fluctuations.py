@@ -52,7 +52,7 @@ def own_checks(tree, found, monkeypatch):
         changed = copy.deepcopy(found)
         if change is not None:
             change(changed)
-        return [text for text, holds in settings.checks(parts, changed) if not holds]
+        return [text for text, holds in settings.checks(parts, changed) if holds is False]
 
     return failing
 
@@ -128,7 +128,7 @@ def test_what_it_finds(found):
 
 
 def test_all_holds_and_a_summary_says_so(summary, found, tmp_path):
-    assert [text for text, holds in findings.verdicts(summary) if not holds] == []
+    assert [text for text, holds in findings.verdicts(summary) if holds is False] == []
     stored = dlnmc.open(dlnmc.save(summary, tmp_path / "summary.nc"))
     xr.testing.assert_identical(stored, summary)
     assert list(findings.pictures(stored)) == ["densities", "differences", "exponents"]
@@ -177,7 +177,7 @@ def test_other_values_are_seen(tree, monkeypatch):
     depth_8 = xr.where(data["kappa"] == 0.5, 0.01, 1.0)
     data["singular_values"] = data["singular_values"] * xr.where(data["depth"] == 1.0, 4.0, depth_8)
     new["samples"].dataset = data
-    failing = [text for text, holds in findings.verdicts(new) if not holds]
+    failing = [text for text, holds in findings.verdicts(new) if holds is False]
     assert sum("Edelman's law" in text for text in failing) == 6
     assert any("from exact draws" in text for text in failing)
     assert any("the Bessel class of the same depth" in text for text in failing)

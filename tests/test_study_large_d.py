@@ -84,7 +84,7 @@ def test_limits_are_those_of_the_fit(found):
 
 
 def test_all_holds_and_a_summary_says_so(summary, tmp_path):
-    assert [text for text, holds in findings.verdicts(summary) if not holds] == []
+    assert [text for text, holds in findings.verdicts(summary) if holds is False] == []
     stored = dlnmc.open(dlnmc.save(summary, tmp_path / "summary.nc"))
     xr.testing.assert_identical(stored, summary)
     assert list(findings.pictures(stored)) == ["edge", "bulk", "smallest", "densities", "rates"]
@@ -99,7 +99,7 @@ def test_every_check_can_fail(tree, found, monkeypatch):
     settings, parts = findings.parts_of(tree)
 
     def failing(tables):
-        return [text for text, holds in settings.checks(parts, tables) if not holds]
+        return [text for text, holds in settings.checks(parts, tables) if holds is False]
 
     assert failing(found) == []
     wrong = copy.deepcopy(found)
@@ -127,7 +127,7 @@ def test_another_law_is_seen(tree, monkeypatch):
     data = new["widths/samples"].to_dataset().copy(deep=True)
     data["singular_values"] = data["singular_values"] * 1.3
     new["widths/samples"].dataset = data
-    failing = [text for text, holds in findings.verdicts(new) if not holds]
+    failing = [text for text, holds in findings.verdicts(new) if holds is False]
     assert sum("mean of the largest" in text for text in failing) == 2
 
 

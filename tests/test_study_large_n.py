@@ -51,7 +51,7 @@ def changed(tree, **changes):
 
 
 def failing(tree):
-    return [text for text, holds in findings.verdicts(tree) if not holds]
+    return [text for text, holds in findings.verdicts(tree) if holds is False]
 
 
 def settings_with(**values):
@@ -151,7 +151,7 @@ def test_wrong_figures_fail(tree):
     assert held(study._of_paths(still | {"small": 0.3}, infinite)) == [True, False]
     wrong = tables | {"rates": [{"depth": 4.0, "quantity": "x", "rate": 0.5, "rate_error": 0.01}]}
     assert held(settings_with(rate=0.2)._of_widths(wrong))[-1] is False
-    assert sum(not holds for _, holds in settings_with(ks=0.02).checks(parts, tables)) == len(tables["widths"])
+    assert sum(holds is False for _, holds in settings_with(ks=0.02).checks(parts, tables)) == len(tables["widths"])
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def changed(tree, change, part="flow"):
 
 
 def failing(tree):
-    return [text for text, holds in findings.verdicts(tree) if not holds]
+    return [text for text, holds in findings.verdicts(tree) if holds is False]
 
 
 def entries_of(part):

@@ -23,6 +23,7 @@ THEMED = {  # colours of pictures that follow the page's
     GREY: "var(--muted)",
     BLUE.lower(): "var(--blue)",
 }
+MARKS = {True: ("good", "passed"), False: ("bad", "FAILED"), None: ("", "unknown")}
 MADE_BY = {  # attributes that a page shows, and their names
     "dlnmc_version": "dlnmc", "kernel_hash": "kernels", "seed": "seed", "scheme": "scheme", "history": "made",
     "wall_seconds": "seconds", "threads": "threads", "executor": "executor", "machine": "machine", "cpu": "processor",
@@ -59,7 +60,9 @@ def page(result: xr.Dataset | xr.DataTree) -> str:
     return environment.from_string(template).render(
         title=tables.heading(summary),
         checks=checks,
-        failed=[text for text, holds in checks if not holds],
+        failed=findings.failed(checks),
+        unknown=[text for text, holds in checks if holds is None],
+        marks=MARKS,
         pictures=[_picture(name, data) for name, data in findings.pictures(summary).items()],
         tables=tables.tables(summary),
         made_by={words: summary.attrs[name] for name, words in MADE_BY.items() if name in summary.attrs},
@@ -73,9 +76,9 @@ def _picture(name: str, data: xr.Dataset) -> dict[str, Any]:
 
     with style():
         text = svg_of(draw_picture(data))
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{re.escape(name)}-", text)
+    text = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[1]}{name}-", text)
     for color, themed in THEMED.items():
         text = text.replace(color, themed)
     words = str(data.attrs["words"])
-    text = re.sub(r"<svg ", f'<svg role="img" aria-label="{escape(words)}" ', text, count=1)
+    text = text.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" ', 1)
     return {"name": name.replace("_", " "), "words": words, "svg": markupsafe.Markup(text)}  # noqa: S704  made here

@@ -12,7 +12,7 @@ from dlnmc.plotting import Curves, Densities
 Parts = Mapping[str, xr.DataTree]
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
-Verdict = tuple[str, bool]
+Verdict = tuple[str, bool | None]  # None: not known
 Picture = Curves | Densities
 
 WHOLE = ""  # the name of the part of a study that has one
@@ -42,7 +42,7 @@ class Kind(Description):
         raise NotImplementedError
 
     def checks(self, parts: Parts, tables: Tables) -> Iterator[Verdict]:
-        """What the result is held against: sentences with figures, and whether each holds."""
+        """What the result is held against: sentences with figures, and whether each holds; None: not known."""
         raise NotImplementedError
 
     def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:

@@ -4,9 +4,10 @@ Section 14.2 of Menon's paper asks for the minimising set S_β (6.9). With p_k =
 ½ log Σ_j p_1^{N−1−j} p_2^j for d = 2, which grows without bound along the valley E = 0: so F_β has no minimum for
 N > 1, and its gradient flow escapes such that `Σ p_k` grows at the rate 2(N−1)/(Nβ). With a confinement ½c Tr WᵀW there
 are minimisers. Where det W > 0 they are a pair ((w, x), (−x, w)) with w = 1, `1 + x² = (1−1/N)/(2βc)`, for
-β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 they are a pair ((w, x), (x, w)): of
-rank two for N > 2, with σ_2 falling like β^{−N/(N−2)}; for N = 2 exactly of rank one from β = (1+c)²/(4c) on, and
-then none of all matrices: F falls on beyond det W = 0, and all paths leave that side.
+β < β_c = (1−1/N)/(2c), and one multiple of the identity above. Where det W < 0 there is a pair ((w, x), (x, w)), of
+which F is higher: minimisers of that side, which the flow does not leave. They have rank two, with σ_2 falling like
+β^{−N/(N−2)} for N > 2; for N = 2 they reach rank one at β = (1+c)²/(4c), and from there on there are none: F falls on
+beyond det W = 0, and all paths leave that side. So the minimising set S_β (6.9) lies in det W > 0.
 """
 
 import functools
@@ -36,7 +37,11 @@ STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 CONFINEMENTS = tuple(10.0 ** (-k / 4.0) for k in range(4, 21))  # of the exact minimisers, as c → 0
 ENOUGH = 24  # paths of which all miss one of two minimisers, found alike, with probability 2^-23
 CURVE = 160  # points of an exact curve
-DIFFERENCE = 1e-3  # step of second differences of F
+DIFFERENCE = 1e-2  # step of second differences of F over σ_2, beyond which S is not smooth, and at most
+SMOOTH = 1e-3  # σ_2 from which second differences of F are taken
+LINE = 3  # points of one that is fitted
+STILL = 1e-6  # what does not move may
+SAME = 1e-12  # of free energies that are equal
 NEAREST = 1e-13  # σ_2 where S is looked at near rank one
 NEAREST_LEVELS = 1e-4  # relative: σ_1 beside σ_2
 SIDES = {"negative": -1.0, "positive": 1.0}  # of det W
@@ -70,25 +75,12 @@ class FreeEnergy(Kind):
     @override
     def check(self, runs: Mapping[str, Sequence[Run]]) -> None:
         for name, own in runs.items():
-            energy: Any = own[0].model.energy
-            given = isinstance(energy, MatrixCompletion) and own[0].model.size == 2
-            if not given or {(i, j): value for i, j, value in energy.entries} != dict.fromkeys(GIVEN, 1.0):
-                raise InvalidValue(f"parts.{name}.model.energy: it must be that of (14.1), at width 2")
-            if (energy.confinement > 0.0) != (name != ESCAPE):
-                wanted = "0" if name == ESCAPE else "> 0"
-                raise InvalidValue(f"parts.{name}: confinement = {energy.confinement:g}: it must be {wanted}")
-            flow = all(run.scheme == "gradient_flow" and math.isfinite(run.model.beta) for run in own)
-            if name != LANGEVIN and not flow:
-                raise InvalidValue(f"parts.{name}: it must be a 'gradient_flow' at kappa = 0 and finite beta")
-            depths = [run.model.depth for run in own]  # type: ignore[union-attr]
-            if max(depths) == math.inf or (name == ESCAPE and max(depths) == 1.0):
-                wanted = "finite, and one above 1 at least" if name == ESCAPE else "finite"
-                raise InvalidValue(f"parts.{name}.model.depth = {max(depths):g}: it must be {wanted}")
-            if own[0].paths < FEWEST:
-                raise InvalidValue(f"parts.{name}.run.paths = {own[0].paths}: it must be {FEWEST} or more, for errors")
-            if not all(run.state == "matrix" and run.keep_samples for run in own):
-                raise InvalidValue(f"parts.{name}: it must keep samples, of state 'matrix'")
-        if len({run.model.kappa for run in runs[LANGEVIN]}) < 3 or len(runs[ESCAPE][0].times) < 3:  # type: ignore[attr-defined]
+            for run in own:
+                _check(name, run)
+        depths = [model_of(run).depth for run in runs[ESCAPE]]
+        if max(depths) == 1.0:
+            raise InvalidValue(f"parts.{ESCAPE}.model.depth = {max(depths):g}: it must have one above 1")
+        if len({run.model.kappa for run in runs[LANGEVIN]}) < LINE or len(runs[ESCAPE][0].times) < LINE:  # type: ignore[attr-defined]
             raise InvalidValue("parts: langevin needs three kappa or more, and escape three times or more")
 
     @override
@@ -109,15 +101,17 @@ class FreeEnergy(Kind):
         W = _last(member)
         free = free_energy(model, W)
         for side, sign in SIDES.items():
-            ends, exact = W[np.sign(np.linalg.det(W)) == sign], minimisers(model, sign)
-            chosen = np.sign(np.linalg.det(W)) == sign
+            chosen, exact = np.sign(np.linalg.det(W)) == sign, minimisers(model, sign)
+            ends = W[chosen]
             found: Row = {"depth": model.depth, "beta": model.beta, "side": side, "paths": len(ends)}
-            found |= {"number": len(exact), "W_11": float(exact[0][0, 0]), "W_12": float(exact[0][0, 1])}
-            s = np.linalg.svd(exact[0], compute_uv=False)
-            found["rank"] = int(np.sum(s > NEAREST))
-            found |= {"W_21": float(exact[0][1, 0]), "sigma_ratio": float(s[1] / s[0])}
-            found["free_energy"] = float(free_energy(model, exact[0]))
-            if len(ends):
+            found["number"] = len(exact)
+            if exact:
+                s = np.linalg.svd(exact[0], compute_uv=False)
+                found |= {f"W_{i + 1}{j + 1}": float(exact[0][i, j]) for i, j in ((0, 0), (0, 1), (1, 0))}
+                found |= {"rank": int(np.sum(s > 0.0)), "sigma_ratio": float(s[1] / s[0])}
+                found["free_energy"] = float(free_energy(model, exact[0]))
+                found["lowest"] = found["free_energy"] <= lowest(model) + SAME
+            if exact and len(ends):
                 distance = np.array([np.linalg.norm(ends - own, axis=(1, 2)) for own in exact])
                 near = distance.min(axis=0)
                 found["visited"] = int(np.sum((distance < self.settled).any(axis=1)))
@@ -136,8 +130,8 @@ class FreeEnergy(Kind):
             words = f"no confinement, depth {row['depth']:g}, beta {row['beta']:g}"
             if row["depth"] == 1.0:
                 yield (
-                    f"{words}: no entry given moves, and others by {row['moved']:.2g} (at most 1e-6)",
-                    row["moved"] < 1e-6,
+                    f"{words}: entries not given move by {row['moved']:.2g} (at most {STILL:g})",
+                    row["moved"] <= STILL,
                 )
                 continue
             yield f"{words}: {row['still']} paths do not grow at the end (none may)", row["still"] == 0
@@ -145,20 +139,25 @@ class FreeEnergy(Kind):
             yield f"{text} (within {self.growth:g} of 1)", abs(row["growth"] - 1.0) <= self.growth
         for row in tables["minimisers"]:
             words = f"confined, depth {row['depth']:g}, beta {row['beta']:g}, det W {row['side']}"
-            if row["depth"] == 2.0 and row["rank"] == 1:
-                yield (
-                    f"{words}: {row['paths']} paths end there, where all leave by rank one (none may)",
-                    (row["paths"] == 0),
-                )
-            elif row["paths"]:
+            if not row["number"]:
+                yield f"{words}: {row['paths']} paths end there, where no minimiser is (none may)", row["paths"] == 0
+            elif not row["paths"]:
+                yield f"{words}: no path ends there, where {row['number']} minimisers are", None
+            else:
                 text = f"{words}: the farthest of {row['paths']} ends is {row['farthest']:.2g} from an exact minimiser"
                 yield f"{text} (at most {self.settled:g})", row["farthest"] <= self.settled
                 if row["number"] == 1 or row["paths"] >= ENOUGH:
                     text = f"{words}: {row['visited']} of {row['number']} minimisers were found (all must be)"
                     yield text, row["visited"] == row["number"]
+                else:
+                    yield f"{words}: {row['paths']} paths are too few to find all of {row['number']} minimisers", None
         for row in tables["limit"]:
+            words = f"langevin, depth {row['depth']:g}, beta {row['beta']:g}, det W {row['side']}"
+            if row.get("limit") is None:
+                yield f"{words}: paths are there at {row['kappas']} kappa, too few for a limit", None
+                continue
             allowed = self.concentration * row["exact"] + STANDARD_ERRORS * row["limit_error"]
-            text = f"det W {row['side']}: E|W − W*|²/kappa tends to {row['limit']:.3f} ± {row['limit_error']:.3f}"
+            text = f"{words}: E|W − W*|²/kappa tends to {row['limit']:.3f} ± {row['limit_error']:.3f}"
             yield (
                 f"{text}, exactly {row['exact']:.3f} (within {allowed:.3f})",
                 abs(row["limit"] - row["exact"]) <= allowed,
@@ -173,6 +172,47 @@ class FreeEnergy(Kind):
             ESCAPE: _escape_picture(tables),
             "concentration": _concentration_picture(tables),
         }
+
+
+def _check(name: str, run: Run) -> None:
+    """Raise InvalidValue where a run is not one of its part."""
+    model, energy = model_of(run), model_of(run).energy
+    given = isinstance(energy, MatrixCompletion) and model.size == 2
+    if not given or {(i, j): value for i, j, value in energy.entries} != dict.fromkeys(GIVEN, 1.0):
+        raise InvalidValue(f"parts.{name}.model.energy: it must be that of (14.1), at width 2")
+    if (energy.confinement > 0.0) != (name != ESCAPE):
+        wanted = "0" if name == ESCAPE else "> 0"
+        raise InvalidValue(f"parts.{name}: confinement = {energy.confinement:g}: it must be {wanted}")
+    if name != LANGEVIN and not (run.scheme == "gradient_flow" and math.isfinite(model.beta)):
+        raise InvalidValue(f"parts.{name}: it must be a 'gradient_flow' at kappa = 0 and finite beta")
+    if name == LANGEVIN and (model.kappa == 0.0 or not math.isfinite(model.beta)):
+        raise InvalidValue(
+            f"parts.{name}: beta = {model.beta:g}, kappa = {model.kappa:g}: it takes beta < inf, kappa > 0"
+        )
+    if model.depth == math.inf or (name != ESCAPE and 1.0 < model.depth < 2.0):
+        wanted = "finite" if name == ESCAPE else "1, or 2 or more, and finite"
+        raise InvalidValue(f"parts.{name}.model.depth = {model.depth:g}: it must be {wanted}")
+    if model.clock != "paper":
+        raise InvalidValue(f"parts.{name}.model.clock = {model.clock!r}: it must be 'paper'")
+    if run.paths < FEWEST:
+        raise InvalidValue(f"parts.{name}.run.paths = {run.paths}: it must be {FEWEST} or more, for errors")
+    if run.state != "matrix" or not run.keep_samples:
+        raise InvalidValue(f"parts.{name}: it must keep samples, of state 'matrix'")
+    if name != LANGEVIN:
+        return
+    for sign in SIDES.values():
+        for W in minimisers(model, sign):
+            least = float(np.linalg.svd(W, compute_uv=False)[1])
+            if least < SMOOTH:
+                raise InvalidValue(
+                    f"parts.{name}.model.beta = {model.beta:g}: its minimiser has a singular value of {least:.2g}, too "
+                    f"near rank one to know E|W - W*|^2 (at least {SMOOTH:g}); take a smaller beta"
+                )
+
+
+def model_of(run: Run) -> Any:
+    """Its deep linear network."""
+    return run.model
 
 
 # --- what is exact ----------------------------------------------------------------------------------------------------
@@ -197,10 +237,10 @@ class _Symmetric(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def minimisers(model: Any, sign: float) -> Sequence[Floats]:
-    """The minimisers of F_β for (14.1) with a confinement, where det W has a sign; at its rim where none is inside.
+    """The minimisers of F_β for (14.1) with a confinement among W of which det W has a sign; N = 1 or N ≥ 2.
 
     For det W > 0 σ_1 = σ_2 there, and all is closed but a quadratic equation. For det W < 0 the singular values are
-    w + x > x − w ≥ 0.
+    w + x > x − w > 0; there is none where F falls to rank one and beyond, for N ≤ 2.
     """
     N, beta, c = model.depth, model.beta, model.energy.confinement
     steepness = (1.0 - 1.0 / N) / (2.0 * beta)
@@ -212,14 +252,16 @@ def minimisers(model: Any, sign: float) -> Sequence[Floats]:
         return [_Symmetric(w, 0.0, sign).matrix()]
 
     high, low = _levels_of_the_negative(N, beta, c)
+    if low == 0.0:
+        return []
     return [_Symmetric(0.5 * (high - low), own * 0.5 * (high + low), sign).matrix() for own in (1.0, -1.0)]
 
 
 def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, float]:
     """σ_1 > σ_2 ≥ 0 of the minimiser ((w, x), (x, w)), w = ½(σ_1 − σ_2), x = ½(σ_1 + σ_2).
 
-    Both derivatives of F vanish. σ_2 = 0 where F grows with σ_2 from there: the minimiser then has rank one, as
-    at N = 2 for large β.
+    Both derivatives of F vanish. For N ≤ 2 σ_2 = 0 where F grows with σ_2 from there: there is no minimiser then. For
+    N > 2 F falls there, if only below σ_2 = 1e-13, which is then returned.
     """
 
     def slopes(high: float, low: float) -> tuple[float, float]:
@@ -232,6 +274,8 @@ def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, flo
     def above(low: float) -> float:
         """σ_1 at which F is lowest, for a given σ_2."""
         near, far = low * (1.0 + NEAREST_LEVELS) + NEAREST, 4.0 + 4.0 * low + 1.0 / math.sqrt(c * beta)
+        if slopes(near, low)[0] >= 0.0:  # at equal singular values, which are no minimum of both
+            return near
         return float(scipy.optimize.brentq(lambda high: slopes(high, low)[0], near, far, xtol=1e-15))
 
     def slope(log_low: float) -> float:
@@ -240,7 +284,7 @@ def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, flo
 
     least = math.log(NEAREST)
     if slope(least) >= 0.0:
-        return above(NEAREST), 0.0
+        return above(NEAREST), NEAREST if N > 2.0 else 0.0
     most = least + 1.0
     while slope(most) < 0.0:
         most += 1.0
@@ -248,16 +292,22 @@ def _levels_of_the_negative(N: float, beta: float, c: float) -> tuple[float, flo
     return above(low), low
 
 
+def lowest(model: Any) -> float:
+    """The least of F_β with a confinement."""
+    return min(float(free_energy(model, W)) for sign in SIDES.values() for W in minimisers(model, sign))
+
+
 def spread(model: Any, W: Floats) -> float:
     """The limit of E|W − W*|²/κ as κ → 0: the trace of the inverse Hessian of F_β at a minimiser W*, over β.
 
     At equilibrium the density of W is e^{−(β/κ)F_β} times what does not depend on κ.
     """
-    units = np.eye(4).reshape(4, 2, 2) * DIFFERENCE
+    step = DIFFERENCE * min(1.0, float(np.linalg.svd(W, compute_uv=False)[1]))
+    units = np.eye(4).reshape(4, 2, 2) * step
 
     def second(i: int, j: int) -> float:
         places = np.array([W + a * units[i] + b * units[j] for a in (1, -1) for b in (1, -1)])
-        return float(free_energy(model, places) @ np.array([1.0, -1.0, -1.0, 1.0])) / (4.0 * DIFFERENCE**2)
+        return float(free_energy(model, places) @ np.array([1.0, -1.0, -1.0, 1.0])) / (4.0 * step**2)
 
     hessian = np.array([[second(i, j) for j in range(4)] for i in range(4)])
     return float(np.trace(np.linalg.inv(hessian))) / float(model.beta)
@@ -269,10 +319,12 @@ def _as_confinement_vanishes(model: Any) -> list[Row]:
     for depth in (2.0, 3.0, 4.0):
         for c in CONFINEMENTS:
             own = model.changed(depth=depth, energy=model.energy.changed(confinement=c))
-            W = minimisers(own, -1.0)[0]
+            exact = minimisers(own, -1.0)
+            if not exact:
+                continue
             reach = math.sqrt((1.0 - 1.0 / depth) / (2.0 * own.beta * c))
             rows.append(
-                {"depth": depth, "beta": own.beta, "confinement": c, "W_12": float(W[0, 1]), "asymptote": reach}
+                {"depth": depth, "beta": own.beta, "confinement": c, "W_12": float(exact[0][0, 1]), "asymptote": reach}
             )
     return rows
 
@@ -325,7 +377,7 @@ def _concentration(member: xr.DataTree) -> Iterator[Row]:
     for side, sign in SIDES.items():
         exact = minimisers(model, sign)
         own = W[np.sign(np.linalg.det(W)) == sign]
-        if len(own) > 1:
+        if exact and len(own) >= FEWEST:
             square = np.min([((own - each) ** 2).sum(axis=(1, 2)) for each in exact], axis=0)
             mean = statistics.mean_over_paths(square / model.kappa)
             row = {"depth": model.depth, "beta": model.beta, "side": side, "kappa": model.kappa, "paths": len(own)}
@@ -335,17 +387,18 @@ def _concentration(member: xr.DataTree) -> Iterator[Row]:
 def _limits(rows: Sequence[Row]) -> list[Row]:
     """Weighted straight lines in κ through E|W − W*|²/κ: its value at κ → 0."""
     found = []
-    for side in SIDES:
-        own = [row for row in rows if row["side"] == side]
-        if len(own) < 3:
+    for depth, beta, side in dict.fromkeys((row["depth"], row["beta"], row["side"]) for row in rows):
+        own = [row for row in rows if (row["depth"], row["beta"], row["side"]) == (depth, beta, side)]
+        row = {"depth": depth, "beta": beta, "side": side, "kappas": len(own)}
+        found.append(row)
+        if len(own) < LINE:
             continue
         kappa, value, error = (np.array([row[key] for row in own]) for key in ("kappa", "square", "square_error"))
         design = np.stack([np.ones_like(kappa), kappa], axis=1) / error[:, None]
         covariance = np.linalg.inv(design.T @ design)
         limit, slope = covariance @ design.T @ (value / error)
-        row = {"side": side, "depth": own[0]["depth"], "beta": own[0]["beta"], "limit": float(limit)}
-        row |= {"limit_error": math.sqrt(covariance[0, 0]), "slope": float(slope), "exact": own[0]["exact"]}
-        found.append(row)
+        row |= {"limit": float(limit), "limit_error": math.sqrt(covariance[0, 0])}
+        row |= {"slope": float(slope), "exact": own[0]["exact"]}
     return found
 
 
@@ -360,7 +413,7 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
         "Where det W is negative it falls to that of the matrix of rank one; where it is positive it falls to 0 at "
         "the exact threshold, beyond which the minimiser is a multiple of the identity. Ends of the flow lie on the "
         "curves. Below, its smallest singular value where det W is negative: it falls like a power of the inverse "
-        "temperature, and at depth 2 reaches 0 at the exact threshold, from which on the rank is one."
+        "temperature, and at depth 2 reaches 0 at the exact threshold, from which on that side has no minimiser."
     )
     depths = list(dict.fromkeys(row["depth"] for row in rows))
     title = f"Minimisers of the free energy of matrix completion, confinement {c:g}"
@@ -370,17 +423,21 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
         own = [row for row in rows if row["depth"] == depth]
         betas, exact = _exact_over_beta(model, depth, own)
         for side, sign in SIDES.items():
-            full = exact[side][:, 1] > NEAREST  # where it has rank one at depth 2, it is none
-            panel.line(betas[full], exact[side][full, 0], label="exact", color=EXACT)
+            panel.line(betas, exact[side][:, 0], label="exact", color=EXACT)
             there = [row for row in own if row["side"] == side and row.get("W_12_found") is not None]
             label = f"ends of the flow, $\\det W$ {'<' if sign < 0 else '>'} 0"
             panel.points([row["beta"] for row in there], [row["W_12_found"] for row in there], label=label)
     for depth in depths:
-        panel = picture.panel("", "inverse temperature $\\beta$", "$\\sigma_2$, $\\det W$ < 0", "log", "log")
         own = [row for row in rows if (row["depth"], row["side"]) == (depth, "negative")]
         betas, exact = _exact_over_beta(model, depth, own)
-        full = exact["negative"][:, 1] > NEAREST
-        panel.line(betas[full], exact["negative"][full, 1], label="exact", color=EXACT)
+        panel = picture.panel(
+            "",
+            "inverse temperature $\\beta$",
+            "$\\sigma_2$, $\\det W$ < 0",
+            "log",
+            "log" if np.isfinite(exact["negative"]).any() else "linear",  # an empty panel has no logarithm
+        )
+        panel.line(betas, exact["negative"][:, 1], label="exact", color=EXACT)
         if depth > 2.0:
             w = 1.0 / (1.0 + 2.0 * c)
             tail = (depth * betas * (1.0 - w) * (2.0 * w) ** (2.0 / depth)) ** (-depth / (depth - 2.0))
@@ -392,12 +449,13 @@ def _minimisers_picture(rows: Sequence[Row], model: Any) -> Curves:
 
 
 def _exact_over_beta(model: Any, depth: float, rows: Sequence[Row]) -> tuple[Floats, dict[str, Floats]]:
-    """Inverse temperatures, and |W_12| and σ_2 of the minimisers there (β, 2), by side."""
+    """Inverse temperatures, and |W_12| and σ_2 of the minimisers there (β, 2), NaN where none is, by side."""
     betas = np.geomspace(min(row["beta"] for row in rows), max(row["beta"] for row in rows), CURVE)
     found = {}
     for side, sign in SIDES.items():
-        exact = [minimisers(model.changed(depth=depth, beta=float(beta)), sign)[0] for beta in betas]
-        found[side] = np.array([[abs(W[0, 1]), np.linalg.svd(W, compute_uv=False)[1]] for W in exact])
+        exact = [minimisers(model.changed(depth=depth, beta=float(beta)), sign) for beta in betas]
+        levels = [(abs(W[0][0, 1]), np.linalg.svd(W[0], compute_uv=False)[1]) if W else (np.nan,) * 2 for W in exact]
+        found[side] = np.array(levels)
     return betas, found
 
 
@@ -433,14 +491,19 @@ def _concentration_picture(tables: Tables) -> Curves:
         "over κ: as κ falls to 0 it tends to the exact value, the trace of the inverse Hessian over β."
     )
     picture = Curves("The noise in the observable vanishes: concentration on the minimisers", words, columns=2)
+    several = len({(row["depth"], row["beta"]) for row in tables["limit"]}) > 1
     for row in tables["limit"]:
-        own = [other for other in tables["concentration"] if other["side"] == row["side"]]
+        keys = ("depth", "beta", "side")
+        own = [other for other in tables["concentration"] if all(other[key] == row[key] for key in keys)]
         sign = "<" if row["side"] == "negative" else ">"
-        panel = picture.panel(f"$\\det W$ {sign} 0", "$\\kappa$", "$E|W - W^*|^2/\\kappa$")
+        title = f"$N$ = {row['depth']:g}, $\\beta$ = {row['beta']:g}, " if several else ""
+        panel = picture.panel(f"{title}$\\det W$ {sign} 0", "$\\kappa$", "$E|W - W^*|^2/\\kappa$")
         kappas = [other["kappa"] for other in own]
         panel.points(
             kappas, [other["square"] for other in own], [other["square_error"] for other in own], label="measured"
         )
+        if row.get("limit") is None:
+            continue
         ends = np.array([0.0, max(kappas)])
         panel.line(ends, row["limit"] + row["slope"] * ends, label="fit", dashed=True, color=REFERENCE)
         panel.points([0.0], [row["exact"]], label="exact limit", color=EXACT)
