@@ -79,7 +79,7 @@ def complaints():
             yield f"{path.relative_to(ROOT)}: not the file of the index"
             continue
         ran, now = json.loads(dlnmc.open(path).attrs["config"]), studies.load(name).tables()
-        if any(ran.get(section) != now.get(section) for section in ("model", "run", "parts")):
+        if any(ran.get(section) != now.get(section) for section in ("model", "run", "parts", "study")):
             yield f"{name}: the study was changed since"
     for path in FOLDER.glob("*.nc"):
         if path.stem not in kept:

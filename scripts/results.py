@@ -3,6 +3,7 @@
 `scripts/results` writes them; `--check` says whether the page is up to date.
 """
 
+import itertools
 import json
 import math
 import pathlib
@@ -66,6 +67,14 @@ class Study:
         parts = json.loads(self.summary.attrs["config"])["parts"]
         return max(part["model"]["energy"].get("confinement", 0.0) for part in parts.values())
 
+    def rises(self, table, key, over, sign=1, **where):
+        """Whether a figure grows with another, beyond two standard errors at each step; falls, with sign −1."""
+        found = sorted(self.rows(table, **where), key=lambda row: row[over])
+        return all(
+            sign * (after[key] - before[key]) > 2.0 * math.hypot(before[f"{key}_error"], after[f"{key}_error"])
+            for before, after in itertools.pairwise(found)
+        )
+
     def table(self, name, columns=None, **where):
         """A table in Markdown."""
         shown = next(own for own in tables.tables(self.summary) if own.name == name.replace("_", " "))
@@ -101,10 +110,17 @@ def with_error(row, key, form=None):
     value, error = row.get(key), row.get(f"{key}_error")
     if value is None:
         return "–"
-    if error:
+    if error and math.isfinite(error):
         digits = max(0, 1 - math.floor(math.log10(error)))
         return f"{value:.{digits}f} ± {error:.{digits}f}"
     return format(value, form or (".4g" if isinstance(value, float) else ""))
+
+
+def claim(condition):
+    """Nothing, where what a sentence says is so; ValueError where the data say otherwise."""
+    if not condition:
+        raise ValueError("a sentence of the page is not what the data say")
+    return ""
 
 
 def _alike(found, wanted):
@@ -118,7 +134,9 @@ def page():
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     names = sorted(path.stem for path in REFERENCE.glob("*.nc"))
     known = {name.replace("-", "_"): Study(name) for name in names}
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**known, with_error=with_error)
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        **known, with_error=with_error, claim=claim
+    )
     return text.rstrip() + "\n", list(known.values())
 
 

@@ -23,6 +23,7 @@ TINY = {
         {"depth": [1, 2], "beta": 32.0, "kappa": 0.25},
         {"paths": 400, "times": [0.0, 1.0, 12.0], "dt": 0.005},
     ),
+    "coarse": ({"depth": 2, "beta": 32.0, "kappa": 0.25}, {"paths": 400, "times": [0.0, 12.0], "dt": 0.01}),
     **dict.fromkeys(MASKS, ({"depth": [1, 2]}, {"paths": 16, "times": [0.0, 0.1, 10.24]})),
 }
 
@@ -158,6 +159,9 @@ def test_all_that_is_known_holds_and_nothing_that_is_not(tree):
         matrices[...] = np.nan
         data["energy"][...] = np.nan
 
+    def lopsided(matrices, data):
+        matrices[:, :, -1, 1, 0] *= 0.5
+
     def depth_one(text):
         return text.startswith("flow, depth 1: ")
 
@@ -166,6 +170,7 @@ def test_all_that_is_known_holds_and_nothing_that_is_not(tree):
     assert any("changed its sign" in text for text in failing(changed(tree, crossed)))
     assert any("W_12 > 0" in text for text in failing(changed(tree, tilted)))
     assert any("grew" in text for text in failing(changed(tree, grown)))
+    assert any("|W_12| > |W_21|" in text for text in failing(changed(tree, lopsided)))
     assert len(failing(changed(tree, dead))) == 2  # none converged at either depth
     assert any("40 slow ones up to 0.2" in text for text in failing(changed(tree, slow)))
 
@@ -181,6 +186,15 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
     def crossed(matrices, data):
         matrices[1, 3, -1, 0, :] *= -1.0
 
+    def tilted(matrices, data):
+        matrices[1, :, -1, 0, 1] = 1.0
+
+    def lopsided(matrices, data):
+        matrices[1, :, -1, 1, 0] *= 0.5
+
+    def farther(matrices, data):
+        matrices *= 1.5
+
     failed = failing(changed(tree, louder, "langevin"))
     for words in (
         "depth 1, beta 32, kappa 0.25: entries not given",
@@ -189,6 +203,13 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
     ):
         assert any(words in text for text in failed), words
     assert any("det W of 1 paths" in text for text in failing(changed(tree, crossed, "langevin")))
+    for tilt, words in ((tilted, "W_12 > 0"), (lopsided, "|W_12| > |W_21|")):
+        found = failing(changed(tree, tilt, "langevin"))
+        assert any(text.startswith("langevin, depth 2") and words in text for text in found), words
+    for words in ("E W_12^2", "mean energy"):
+        assert any(text.startswith("coarse") and words in text for text in failing(changed(tree, farther, "coarse"))), (
+            words
+        )
     for part in MASKS:
         i, j, _ = SHIPPED["study"]["hidden"][part][0]
 
@@ -198,10 +219,35 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
         def unlearnt(matrices, data):
             matrices[1, :, -1] = matrices[1, :, 0]
 
+        def grown(matrices, data):
+            matrices[0, 2, -1] = 2.0 * matrices[0, 2, 0]
+
         assert any("from the exact" in text for text in failing(changed(tree, moved, part)))
+        assert any(f"{part}, depth 1: the energy of 1 paths" in text for text in failing(changed(tree, grown, part)))
         failed = failing(changed(tree, unlearnt, part))
         assert any(f"{part}, depth 2: hidden entries" in text for text in failed)
         assert any("of the energy is left" in text for text in failed)
+
+
+@pytest.mark.parametrize("part", ["flow", "langevin", "coarse", *MASKS])
+def test_a_path_that_fails_is_told(tree, part):
+    broken = tree.copy(deep=True)
+    broken[f"{part}/sampler/status"][..., 0] = 1
+    assert any(text.startswith(part) and "paths failed" in text for text in failing(broken))
+
+
+def test_what_is_not_known_says_so(tree):
+    """Short times, and few paths of masks."""
+    early, few = tree.copy(deep=True), tree.copy(deep=True)
+    times = early["langevin/samples"].to_dataset()
+    early["langevin/samples"].dataset = times.assign_coords(time=times["time"] / 2.0)
+    samples = few["few/samples"].to_dataset()
+    few["few/samples"].dataset = samples.isel(path=slice(0, 2))
+    few["few/samples/matrix"][{"path": 0}] *= 9.0  # so far apart
+    unknown = [[text for text, holds in findings.verdicts(each) if holds is None] for each in (tree, early, few)]
+    assert unknown[0] == []
+    assert any("too short for the energy" in text for text in unknown[1])
+    assert any(text.startswith("few, depth 2: 2 paths are too few") for text in unknown[2])
 
 
 def test_the_error_of_hidden_entries_is_theirs_alone():
@@ -251,6 +297,16 @@ def test_from_the_command_line(tree, folder, capsys):
         ("flow", "run", {"dt": [0.1, 0.2]}, ("dt",)),
         ("langevin", "model", {"kappa": 0.0}, ("parts.langevin", "kappa = 0", "kappa > 0")),
         ("langevin", "run", {"times": [1.0]}, ("times begin at 0",)),
+        ("langevin", "model", {"clock": "depth"}, ("parts.langevin.model.clock = 'depth'", "'paper'")),
+        ("coarse", "model", {"beta": 64.0}, ("parts.coarse", "beta 64", "langevin")),
+        ("coarse", "run", {"times": [0.0, 5.0]}, ("parts.coarse.run", "times to 5", "to 12")),
+        ("coarse", "run", {"dt": 0.006}, ("parts.coarse.run", "dt = 0.006", "0.01 or more")),
+        (
+            "study",
+            "",
+            {"hidden": {part: [[i, j, 0.0] for i, j, _ in SHIPPED["study"]["hidden"][part]] for part in MASKS}},
+            ("study.hidden.few", "all 32 are 0"),
+        ),
         ("many", "model", {"energy": "quadratic"}, ("parts.many", "'matrix_completion'")),
         ("many", "model", {"width": 9}, ("study.hidden.many", "48 given", "all 81")),
         ("digit", "model", {"beta": 2.0}, ("parts.digit", "beta = 2")),

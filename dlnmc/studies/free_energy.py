@@ -232,7 +232,7 @@ class _Symmetric(NamedTuple):
     sign: float
 
     def matrix(self) -> Floats:
-        return np.array([[self.w, self.x], [-self.sign * self.x, self.w]])
+        return np.array([[self.w, self.x], [0.0 - self.sign * self.x, self.w]])
 
 
 @functools.lru_cache(maxsize=4096)
