@@ -268,8 +268,10 @@ def _trace_law(model: Model, values: Floats) -> tuple[str, bool]:
 def name_of(figures: Mapping[str, Any]) -> str:
     """The parameters of a row, as words that tell it from every other."""
     words = [
-        f"{name} {figures[name]:g}" for name in ("depth", "width", "size", "beta", "kappa", "dt") if name in figures
+        f"{name} {figures[name]:g}"
+        for name in ("depth", "width", "size", "beta", "kappa", "dt")
+        if figures.get(name) is not None
     ]
-    if figures.get("clock", "paper") != "paper":
+    if (figures.get("clock") or "paper") != "paper":
         words.append(f"clock {figures['clock']}")
     return ", ".join(words)

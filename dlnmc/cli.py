@@ -189,7 +189,7 @@ def check(result: Path) -> None:
 
     held = findings.verdicts(files.open(result))
     for text, holds in held:
-        click.echo(f"{HOLDS[holds]:9}{text}")
+        click.echo(f"{HOLDS[holds]}  {text}")
     click.echo(findings.outcome(held))
     if findings.failed(held):
         sys.exit(CHECK_FAILED)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATES = ("singular_values", "eigenvalues")
 SUMMARY = "summary_of"  # the attribute that marks a summary: what it is one of
 DROPPED = ("identity", "last_step")  # attributes of results that continue, as summaries do not
+WHOLE_NUMBERS = "whole numbers"
 YES_OR_NO = "1: yes, 0: no, -1: not known"
 
 
@@ -61,11 +62,17 @@ def tables(result: xr.Dataset | xr.DataTree) -> Tables:
     if is_summary(result):
         return {name: _rows(group.to_dataset()) for name, group in result["tables"].children.items()}
     settings, parts = parts_of(result)
-    found = settings.tables(parts)
+    found = {name: _level(own) for name, own in settings.tables(parts).items()}
     if set(settings.PARTS) == {WHOLE}:
         first = next(iter(found))
         found[first] = _in_order(found[first], attribute(parts[WHOLE], "config"))
     return found
+
+
+def _level(found: Sequence[Row]) -> list[Row]:
+    """Rows that all have the same columns, None where one has no figure."""
+    names = dict.fromkeys(name for row in found for name in row)
+    return [{name: row.get(name) for name in names} for row in found]
 
 
 def rows(result: xr.Dataset | xr.DataTree) -> list[Row]:
@@ -92,12 +99,17 @@ def verdicts(result: xr.Dataset | xr.DataTree) -> list[Verdict]:
             for text, holds in zip(checks["text"].values, checks["holds"].values, strict=True)
         ]
     settings, parts = parts_of(result)
-    return list(settings.checks(parts, tables(result)))
+    return _plain(settings.checks(parts, tables(result)))
+
+
+def _plain(held: Iterable[Verdict]) -> list[Verdict]:
+    """Verdicts without booleans of NumPy, which are neither True nor False."""
+    return [(text, None if holds is None else bool(holds)) for text, holds in held]
 
 
 def failed(held: Iterable[Verdict]) -> list[str]:
     """The sentences that do not hold; what is not known does not fail."""
-    return [text for text, holds in held if holds is False]
+    return [text for text, holds in _plain(held) if holds is False]
 
 
 def outcome(held: Sequence[Verdict]) -> str:
@@ -125,7 +137,7 @@ def summary(result: xr.Dataset | xr.DataTree) -> xr.DataTree:
         return result.copy()
     settings, parts = parts_of(result)
     found = tables(result)
-    held = list(settings.checks(parts, found))
+    held = _plain(settings.checks(parts, found))
     groups = {f"tables/{name}": _table(own) for name, own in found.items()}
     groups |= {f"pictures/{name}": own.to_dataset() for name, own in settings.pictures(parts, found).items()}
     groups["checks"] = xr.Dataset(
@@ -184,6 +196,8 @@ def _column(name: str, values: list[Any]) -> tuple[np.ndarray, dict[str, str]]:
         return np.array([_code(value) for value in values], dtype=np.int8), attrs | {"units": YES_OR_NO}
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return np.array(values, dtype=np.int64), attrs
+    if known and all(isinstance(value, int) for value in known):
+        attrs["valid_values"] = WHOLE_NUMBERS
     if all(isinstance(value, int | float) for value in known):
         return np.array([math.nan if value is None else value for value in values], dtype=np.float64), attrs
     texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
@@ -201,4 +215,6 @@ def _value(value: Any, variable: xr.DataArray) -> Any:
     if isinstance(value, str):
         return json.loads(value) if value[:1] in ("{", "[") or value == "null" else value
     value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return int(value) if variable.attrs.get("valid_values") == WHOLE_NUMBERS else value

@@ -105,7 +105,7 @@ def tables(tree: xr.DataTree) -> list[Table]:
 def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
     """Figures of rows in columns: those of `COLUMNS` alone where it is to be brief, else all that are no lists."""
     rows = [row | _observables(row) for row in rows]
-    own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables", ())})
+    own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables") or ()})
     columns: list[Column] = [*COLUMNS, *own]
     if not brief:
         known = {column[1]: column for column in COLUMNS}
@@ -131,7 +131,7 @@ def _column(key: str, error: str | None, known: Column | None) -> Column:
 
 def _observables(row: Row) -> Row:
     """Averages of what the user observed, as columns."""
-    own = row.get("observables", {}).items()
+    own = (row.get("observables") or {}).items()
     return {key: value for name, f in own for key, value in ((name, f["mean"]), (f"{name}_error", f["error"]))}
 
 
@@ -150,9 +150,9 @@ def _limits(rows: list[Row]) -> list[str]:
     """What a ladder of steps says about dt → 0: a line for each of its members, the finest step standing for it."""
     lines = []
     for row in rows:
-        first = min(other["dt"] for other in rows if "dt" in other) if "dt" in row else None
+        first = min(other["dt"] for other in rows if other.get("dt")) if row.get("dt") else None
         for key, heading in (("trace", "trace/exact"), ("spacing", "spacing ratio")):
-            if first is not None and row["dt"] == first and f"{key}_limit" in row:
+            if first is not None and row["dt"] == first and row.get(f"{key}_limit") is not None:
                 name = analysis.name_of({name: value for name, value in row.items() if name != "dt"})
                 limit = _cell(row, f"{key}_limit", f"{key}_limit_error", ".4f")
                 order = _finite(row[f"{key}_order"])

@@ -55,7 +55,7 @@ def said(tree):
 
 
 def failing(kind, parts, tables):
-    return [text for text, holds in kind.checks(parts, tables) if holds is False]
+    return findings.failed(kind.checks(parts, tables))
 
 
 def changed(said, changes):
@@ -214,6 +214,16 @@ def test_pictures_have_words_and_errors(said):
     assert all(np.all(own.high > own.low) for own in points)
 
 
+def test_where_no_law_of_the_edge_is_known_there_is_no_picture_of_it(said):
+    kind, parts, tables = said
+    other = parts["equilibrium"].copy()
+    other.attrs["model"] = other.attrs["model"].replace('"kappa":1.0', '"kappa":0.7')
+    other["kappa"] = 0.7
+    found = kind.pictures(parts | {"equilibrium": other}, tables)
+    assert "edges" not in found
+    assert "equilibrium" in found
+
+
 def test_a_summary_says_the_same(tree, said, folder, capsys):
     path = dlnmc.save(findings.summary(tree), folder / "summary.nc")
     again = dlnmc.open(path)
@@ -228,6 +238,7 @@ def test_a_summary_says_the_same(tree, said, folder, capsys):
     [
         ({"expansion__model": {"energy": "quadratic"}}, ("parts.expansion.model.energy", "'none'")),
         ({"relaxation__model": {"energy": "none"}}, ("parts.relaxation.model.energy", "'quadratic'")),
+        ({"relaxation__run": {"times": [0.0, 1.0]}}, ("parts.relaxation.run.times = [0.0, 1.0]", "> 0")),
         ({"relaxation__run": {"start": "random"}}, ("parts.relaxation.run.start", "'clusters'")),
         ({"upstairs__run": {"state": "eigenvalues"}}, ("parts.upstairs", "'hermitian'")),
         ({"downstairs__run": {"state": "hermitian"}}, ("parts.downstairs.run.state", "'eigenvalues'")),

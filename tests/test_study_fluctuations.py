@@ -52,7 +52,7 @@ def own_checks(tree, found, monkeypatch):
         changed = copy.deepcopy(found)
         if change is not None:
             change(changed)
-        return [text for text, holds in settings.checks(parts, changed) if holds is False]
+        return findings.failed(settings.checks(parts, changed))
 
     return failing
 
@@ -128,7 +128,7 @@ def test_what_it_finds(found):
 
 
 def test_all_holds_and_a_summary_says_so(summary, found, tmp_path):
-    assert [text for text, holds in findings.verdicts(summary) if holds is False] == []
+    assert findings.failed(findings.verdicts(summary)) == []
     stored = dlnmc.open(dlnmc.save(summary, tmp_path / "summary.nc"))
     xr.testing.assert_identical(stored, summary)
     assert list(findings.pictures(stored)) == ["densities", "differences", "exponents"]
@@ -154,6 +154,7 @@ def test_every_check_can_fail(own_checks):
     def far(tables):
         for row in tables["comparisons"]:
             row["distance"] = 0.9 if row["kappa"] == 0.5 or row["depth"] == 1.0 else 0.01
+            row["distance_error"] = 0.005  # of many paths
 
     def apart(tables):
         for row in tables["widths"]:
@@ -169,6 +170,15 @@ def test_every_check_can_fail(own_checks):
     assert sum("another law" in text for text in failing) == 1
 
 
+def test_few_paths_do_not_tell_another_law(tree, monkeypatch):
+    monkeypatch.setattr(analysis, "checks", lambda *_: iter(()))
+    settings, parts = findings.parts_of(tree)
+    tables = copy.deepcopy(settings.tables(parts))
+    for row in tables["comparisons"]:
+        row |= {"distance": 0.01, "distance_error": 0.1}
+    assert {holds for text, holds in settings.checks(parts, tables) if "another law" in text} == {None}
+
+
 def test_other_values_are_seen(tree, monkeypatch):
     """The control: the smallest singular values twice as large, and those of the largest width alone."""
     monkeypatch.setattr(analysis, "checks", lambda *_: iter(()))
@@ -177,7 +187,7 @@ def test_other_values_are_seen(tree, monkeypatch):
     depth_8 = xr.where(data["kappa"] == 0.5, 0.01, 1.0)
     data["singular_values"] = data["singular_values"] * xr.where(data["depth"] == 1.0, 4.0, depth_8)
     new["samples"].dataset = data
-    failing = [text for text, holds in findings.verdicts(new) if holds is False]
+    failing = findings.failed(findings.verdicts(new))
     assert sum("Edelman's law" in text for text in failing) == 6
     assert any("from exact draws" in text for text in failing)
     assert any("the Bessel class of the same depth" in text for text in failing)
@@ -194,6 +204,7 @@ def test_other_values_are_seen(tree, monkeypatch):
         ("model", {"width": [2, 4, 8]}, ("width", "from 3 on")),
         ("model", {"kappa": 0.1, "depth": 2}, ("kappa = 0.1", "no hard edge")),
         ("model", {"energy": {"kind": "polynomial", "coefficients": [0.0, 1.0]}}, ("quadratic",)),
+        ("model", {"beta": [2.0, 4.0]}, ("model.beta = [2.0, 4.0]", "one beta")),
         ("run", {"keep_samples": False}, ("keeps samples",)),
         ("study", {"tail": 2.0}, ("tail", "2.0")),
     ],

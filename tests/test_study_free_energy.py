@@ -127,7 +127,7 @@ def test_beyond_it_falls_like_a_power_of_the_inverse_temperature():
 
 
 def test_every_check_of_a_small_run_holds_and_says_so_in_a_summary(result, tmp_path):
-    assert [text for text, holds in findings.verdicts(result) if holds is False] == []
+    assert findings.failed(findings.verdicts(result)) == []
     summary = dlnmc.open(dlnmc.save(dlnmc.summary(result), tmp_path / "summary.nc"))
     assert findings.verdicts(summary) == findings.verdicts(result)
     assert set(findings.pictures(summary)) == {"minimisers", "escape", "concentration"}

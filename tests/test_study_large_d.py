@@ -84,7 +84,7 @@ def test_limits_are_those_of_the_fit(found):
 
 
 def test_all_holds_and_a_summary_says_so(summary, tmp_path):
-    assert [text for text, holds in findings.verdicts(summary) if holds is False] == []
+    assert findings.failed(findings.verdicts(summary)) == []
     stored = dlnmc.open(dlnmc.save(summary, tmp_path / "summary.nc"))
     xr.testing.assert_identical(stored, summary)
     assert list(findings.pictures(stored)) == ["edge", "bulk", "smallest", "densities", "rates"]
@@ -99,7 +99,7 @@ def test_every_check_can_fail(tree, found, monkeypatch):
     settings, parts = findings.parts_of(tree)
 
     def failing(tables):
-        return [text for text, holds in settings.checks(parts, tables) if holds is False]
+        return findings.failed(settings.checks(parts, tables))
 
     assert failing(found) == []
     wrong = copy.deepcopy(found)
@@ -127,7 +127,7 @@ def test_another_law_is_seen(tree, monkeypatch):
     data = new["widths/samples"].to_dataset().copy(deep=True)
     data["singular_values"] = data["singular_values"] * 1.3
     new["widths/samples"].dataset = data
-    failing = [text for text, holds in findings.verdicts(new) if holds is False]
+    failing = findings.failed(findings.verdicts(new))
     assert sum("mean of the largest" in text for text in failing) == 2
 
 
@@ -138,6 +138,7 @@ def test_another_law_is_seen(tree, monkeypatch):
         ("wide", "model", {"width": [4, 8]}, ("part wide", "width = 4", "from ")),
         ("widths", "model", {"kappa": 0.1, "depth": 2}, ("kappa = 0.1",)),
         ("wide", "model", {"energy": {"kind": "polynomial", "coefficients": [0.0, 1.0]}, }, ("quadratic energy",)),
+        ("widths", "model", {"beta": [8.0, 16.0]}, ("parts.widths.model.beta = [8.0, 16.0]", "one beta")),
         ("wide", "run", {"keep_samples": False}, ("part wide", "keeps samples")),
         ("", "study", {"edge": -1.0}, ("edge", "-1")),
     ],

@@ -51,7 +51,7 @@ def changed(tree, **changes):
 
 
 def failing(tree):
-    return [text for text, holds in findings.verdicts(tree) if holds is False]
+    return findings.failed(findings.verdicts(tree))
 
 
 def settings_with(**values):
@@ -97,7 +97,7 @@ def test_all_that_is_known_holds_and_a_summary_says_so(tree, tmp_path):
     again = dlnmc.open(dlnmc.save(summary, tmp_path / "summary.nc"))
     assert findings.verdicts(again) == findings.verdicts(summary)
     assert list(findings.tables(again)) == list(findings.tables(summary))
-    assert all(holds for _, holds in findings.verdicts(again))
+    assert findings.failed(findings.verdicts(again)) == []
     pictures = findings.pictures(again)
     assert list(pictures) == ["transition", "depths", "collapse", "tails", "escape", "widths", "densities"]
     assert all(len(picture.attrs["words"]) > 50 for picture in pictures.values())
@@ -162,6 +162,8 @@ def test_wrong_figures_fail(tree):
         ({"infinite": {"model": {"depth": 8}}}, ("infinite.model.depth = 8", "depth = inf")),
         ({"infinite": {"model": {"kappa": [0.3, 0.4]}}}, ("no equilibrium", "0.375", "0.4")),
         ({"escape": {"run": {"start": "random"}}}, ("'random'", "'law'")),
+        ({"escape": {"run": {"times": [5.0]}}}, ("escape.run.times = [5.0]", "two or more")),
+        ({"widths": {"model": {"kappa": [0.5, 1.0]}}}, ("parts.widths.model.kappa = [0.5, 1.0]", "one kappa")),
         ({"widths": {"run": {"keep_samples": False}}}, ("widths.run.keep_samples", "states")),
         (
             {"depths": {"model": {"energy": {"kind": "polynomial", "coefficients": [0.5, 1.0]}}}},

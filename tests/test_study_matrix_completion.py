@@ -61,7 +61,7 @@ def changed(tree, change, part="flow"):
 
 
 def failing(tree):
-    return [text for text, holds in findings.verdicts(tree) if holds is False]
+    return findings.failed(findings.verdicts(tree))
 
 
 def entries_of(part):

@@ -105,6 +105,18 @@ def _histograms_in_time(data: xr.Dataset) -> Densities:
     return _histograms(histogram, data.attrs, "Paths", data.sizes["path"], law_of, _law_name(from_zero))
 
 
+def what_is_shown(tree: xr.DataTree) -> tuple[xr.DataTree, str]:
+    """Of a sweep that is too much for a picture the first members, and words that say which they are."""
+    words: list[str] = []
+    while True:
+        swept = [str(name) for name in tree.dims if name in dataset.DIMENSIONS]
+        if len(swept) <= 2 and math.prod(tree.sizes[name] for name in swept) <= MOST_PANELS:
+            return tree, "".join(words)
+        name = min(swept, key=lambda name: tree.sizes[name]) if len(swept) > 2 else swept[-1]
+        tree = tree.isel({name: 0})
+        words.append(f", {name} {float(tree[name]):g}")
+
+
 def _histograms(
     histogram: xr.Dataset,
     attrs: Mapping[Any, Any],

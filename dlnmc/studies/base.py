@@ -7,6 +7,7 @@ import xarray as xr
 
 from dlnmc.config import Run
 from dlnmc.descriptions import Description
+from dlnmc.errors import InvalidValue
 from dlnmc.plotting import Curves, Densities
 
 Parts = Mapping[str, xr.DataTree]
@@ -16,6 +17,16 @@ Verdict = tuple[str, bool | None]  # None: not known
 Picture = Curves | Densities
 
 WHOLE = ""  # the name of the part of a study that has one
+
+
+def check_one(name: str, runs: Sequence[Run], *keys: str) -> None:
+    """Raise InvalidValue where a part sweeps what a study does not tell apart there."""
+    for key in keys:
+        found = list(dict.fromkeys(getattr(run.model, key) for run in runs))
+        if len(found) > 1:
+            raise InvalidValue(
+                f"{f'parts.{name}.' if name else ''}model.{key} = {found}: the study takes one {key} there"
+            )
 
 
 class Kind(Description):

@@ -90,6 +90,13 @@ class Dyson(Kind):
             if found != wanted:
                 raise InvalidValue(f"parts.{name}.model.energy = {found!r}: it must be {wanted!r}")
         _check_pair(runs[UPSTAIRS], runs[DOWNSTAIRS])
+        for name in (EXPANSION, RELAXATION):
+            for run in runs[name]:
+                assert isinstance(run, Simulation)
+                if run.times[0] == 0.0:
+                    raise InvalidValue(
+                        f"parts.{name}.run.times = {list(run.times)}: they must be > 0, when there is a law"
+                    )
         for run in runs[QUARTIC]:
             law_of_quartic(run.model)
 
@@ -169,18 +176,20 @@ class Dyson(Kind):
     @override
     def pictures(self, parts: Parts, tables: Tables) -> dict[str, Picture]:
         words = (
-            "Histograms of eigenvalues at equilibrium on the semicircle, for each κ. The stronger the repulsion, the "
-            "more single levels stand out as oscillations of the residuals; beyond the edges are tails of finite size. "
-            f"The distances of distribution functions are at most {_largest(tables[EQUILIBRIUM], 'ks'):.2g}."
+            "Histograms of eigenvalues at equilibrium on the semicircle, for each κ. Single levels show as "
+            "oscillations of the residuals, the more the stronger the repulsion; beyond the edges are tails of finite "
+            f"size. The distances of distribution functions are at most {_largest(tables[EQUILIBRIUM], 'ks'):.2g}."
         )
         quartic = (
             "Histograms of eigenvalues in a quartic potential on the law of Brézin, Itzykson, Parisi and Zuber, which "
-            "has two humps; residuals oscillate with single levels where the repulsion is strong. The distances of "
-            f"distribution functions are at most {_largest(tables[QUARTIC], 'ks'):.2g}."
+            "may have two humps; residuals oscillate with single levels where the repulsion is strong. The distances "
+            f"of distribution functions are at most {_largest(tables[QUARTIC], 'ks'):.2g}."
         )
-        return {
-            EQUILIBRIUM: results.of_equilibrium(parts[EQUILIBRIUM])._replace(words=words),
-            "edges": _edges_picture(parts[EQUILIBRIUM]),
+        shown, beside = results.what_is_shown(parts[EQUILIBRIUM])
+        edges = _edges_picture(parts[EQUILIBRIUM])
+        found: dict[str, Picture] = {EQUILIBRIUM: results.of_equilibrium(shown)._replace(words=words + beside)}
+        found |= {"edges": edges} if edges.panels else {}  # no law is known for most κ
+        return found | {
             EXPANSION: _expansion_picture(parts[EXPANSION], tables[EXPANSION]),
             RELAXATION: _relaxation_picture(parts[RELAXATION], tables[RELAXATION]),
             UPSTAIRS: _upstairs_picture(parts[UPSTAIRS], parts[DOWNSTAIRS], tables[UPSTAIRS]),

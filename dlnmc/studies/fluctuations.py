@@ -30,7 +30,7 @@ from dlnmc.exact_sampling import exact
 from dlnmc.models import DeepLinearNetwork
 from dlnmc.plotting import EXACT, REFERENCE, Curves
 from dlnmc.statistics.estimates import finite_paths
-from dlnmc.studies.base import WHOLE, Kind, Parts, Picture, Row, Tables, Verdict
+from dlnmc.studies.base import WHOLE, Kind, Parts, Picture, Row, Tables, Verdict, check_one
 
 Floats = NDArray[np.float64]
 Point = tuple[float, float]  # depth and κ
@@ -43,6 +43,7 @@ FEWEST_WIDTHS = 3
 STANDARD_ERRORS = 5.0
 AGAINST = {"depth": "the Bessel class of the same depth", "exponent": "the Bessel class of the same exponent"}
 EDGES = np.arange(0, 41) / 10.0  # of the bins in which its density is
+TOLD = 0.1  # a difference of distribution functions that enough paths tell
 SEEN = 2.5  # standard errors that a density has where it is drawn
 
 
@@ -89,6 +90,8 @@ class Fluctuations(Kind):
         for run, model in zip(runs[WHOLE], models, strict=True):
             if not isinstance(model, DeepLinearNetwork) or model.energy.kind != "quadratic" or not run.keep_samples:
                 raise InvalidValue("model, run: a study of fluctuations takes quadratic energy, and keeps samples")
+        check_one(WHOLE, runs[WHOLE], "beta", "clock")
+        for model in models:
             law = laws.singular_values(model.depth, model.kappa)
             if not 0.0 < law.hard_edge_exponent < math.inf:
                 raise InvalidValue(
@@ -208,7 +211,9 @@ class Fluctuations(Kind):
                 yield f"{_name(row)}: {text} (distance at most {allowed:.4f})", row["distance"] <= allowed
             elif row["against"] == "depth" and row["rank"] == 1:
                 least = self.finite_width + row["chance_errors"] * row["distance_error"]
-                yield f"{_name(row)}: {text} (distance at least {least:.4f}: another law)", row["distance"] >= least
+                found = row["distance"] >= least
+                told: bool | None = found if found or least <= TOLD else None  # too few paths to tell
+                yield f"{_name(row)}: {text} (distance at least {least:.4f}: another law)", told
         for point in {(row["depth"], row["kappa"]) for row in tables["cdf"] if row["depth"] == 1.0}:
             rows = [row for row in tables["cdf"] if (row["depth"], row["kappa"], row["rank"]) == (*point, 1)]
             z = statistics.largest_z(len(rows), 10**6, analysis.FALSE_ALARM)

@@ -23,7 +23,7 @@ from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork
 from dlnmc.plotting import EXACT, REFERENCE, Curves, results
 from dlnmc.statistics.estimates import finite_paths
-from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
+from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict, check_one
 
 Floats = NDArray[np.float64]
 Point = tuple[float, float]  # depth and κ
@@ -81,6 +81,7 @@ class LargeD(Kind):
                 f"part widths: model.width = {widths}: {FEWEST_WIDTHS} different ones or more are needed"
             )
         for name, own in runs.items():
+            check_one(name, own, *(key for key in ("beta", "clock") if hasattr(own[0].model, key)))
             for run in own:
                 model: Any = run.model
                 if not isinstance(model, DeepLinearNetwork) or model.energy.kind != "quadratic" or not run.keep_samples:

@@ -22,7 +22,7 @@ from dlnmc.engine import scale
 from dlnmc.errors import InvalidValue
 from dlnmc.models import DeepLinearNetwork
 from dlnmc.plotting import EXACT, REFERENCE, Curves, results
-from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict
+from dlnmc.studies.base import Kind, Parts, Picture, Row, Tables, Verdict, check_one
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,8 @@ UNDERFLOW = 600.0  # log(σ_1/σ_d) beyond is only known to be beyond: σ_d is 0
 MOST_ALLOWED = 0.2  # of a probability for finite size: where it is more, a check would say nothing
 FEWEST_FAR = 100  # states far from the others, for the exponent of their law
 LAW_DEPTHS = tuple(2.0**k for k in range(11))  # whose exact laws are held against that of infinite depth
-SHOWN_TIMES = tuple(m * 10.0**k for k in range(8) for m in (1, 2, 5))
+SHOWN_TIMES = tuple(m * 10.0**k for k in range(8) for m in (1, 2, 5))  # of many
+MANY_TIMES = 24
 FEWEST_WIDTHS = 3  # for a rate with an error
 KAPPAS = np.linspace(0.05, 1.1, 211)  # of exact curves
 
@@ -107,6 +108,13 @@ class LargeN(Kind):
         for part, own in runs.items():
             for run in own:
                 _check_run(part, run)
+        check_one("widths", runs["widths"], "beta", "kappa", "clock")
+        for run in runs["escape"]:
+            assert isinstance(run, Simulation)
+            if len(run.times) < 2:
+                raise InvalidValue(
+                    f"escape.run.times = {list(run.times)}: it takes two or more, for what happens between"
+                )
 
     @override
     def tables(self, parts: Parts) -> Tables:
@@ -176,8 +184,9 @@ class LargeN(Kind):
     def _growth(self, member: xr.DataTree) -> Iterator[Row]:
         """How far log σ_d is from the others, at some of the times."""
         model, times, values = _paths(member)
+        shown = times if len(times) <= MANY_TIMES else SHOWN_TIMES
         for k, time in enumerate(times.tolist()):
-            if time not in SHOWN_TIMES:
+            if time not in shown:
                 continue
             apart, found = np.minimum(_apart(values[:, k]), UNDERFLOW), dataset.parameters(model) | {"time": time}
             found["median"], found["median_error"] = _median(apart)
@@ -647,9 +656,9 @@ def _picture_of_escape(tables: Tables) -> Curves:
     rows = tables["growth"]
     widths = _widths_of(rows)
     words = (
-        "Paths at infinite depth. Above, the median distance of log σ_d from the others over time: it settles below "
-        "the threshold and grows like the square root of time above. Below, its mean square over 2κτ/β, which tends "
-        "to δ where δ > 0 and to 0 otherwise."
+        "Paths at infinite depth. Above, the median distance of log σ_d from the others over time, which in time "
+        "settles below the threshold and grows like the square root of time above. Below, its mean square over "
+        "2κτ/β, of which the limit is δ where δ > 0, and 0 otherwise."
     )
     picture = Curves("The way down at infinite depth", words, columns=len(widths))
     for width in widths:

@@ -170,7 +170,8 @@ def _densities(tree: xr.DataTree, title: str) -> Densities:
     for size in ("width", "size"):
         if size in tree.dims:
             tree = tree.isel({size: -1})
-    words = f"{title}: histograms of the values at equilibrium on the law for infinite width, residuals below each."
+    tree, beside = results.what_is_shown(tree)
+    words = f"{title}{beside}: histograms of the values at equilibrium on the law for infinite width, residuals below."
     return results.of_equilibrium(tree)._replace(words=words)
 
 
@@ -206,7 +207,7 @@ def _approach_picture(tables: Tables) -> Curves:
     """Distances and moments over the width, a panel for each quantity and κ, a series for each depth."""
     words = (
         "Distances of the law at finite width to the law at infinite width, and relative deviations of moments, over "
-        "the width on logarithmic axes: all fall nearly like one over the width, which dashed lines show."
+        "the width on logarithmic axes. Dashed lines fall like one over the width."
     )
     kappas = list(dict.fromkeys(row["kappa"] for row in tables["approach"]))
     picture = Curves("How the law is approached as $d\\to\\infty$", words, columns=min(len(kappas), 3))
@@ -215,11 +216,15 @@ def _approach_picture(tables: Tables) -> Curves:
         for kappa in kappas:
             rows = [row for row in tables["approach"] if row["kappa"] == kappa and row.get(quantity) is not None]
             panel = picture.panel(f"$\\kappa$ = {kappa:g}", "width $d$", label, "log", "log")
-            for depth in dict.fromkeys(row.get("depth", 0.0) for row in rows):
-                own = [row for row in rows if row.get("depth", 0.0) == depth]
+            series = list(dict.fromkeys((row.get("depth", 0.0), row["beta"]) for row in rows))
+            several = len({beta for _, beta in series}) > 1
+            for depth, beta in series:
+                own = [row for row in rows if (row.get("depth", 0.0), row["beta"]) == (depth, beta)]
                 widths = np.array([_width(row) for row in own], dtype=np.float64)
                 values, errors = (np.array([row[key] for row in own]) for key in (quantity, f"{quantity}_error"))
-                panel.points(widths, values, errors, label=f"depth {depth:g}" if depth else "measured")
+                name = f"depth {depth:g}" if depth else "measured"
+                name += f", $\\beta$ = {beta:g}" if several else ""
+                panel.points(widths, values, errors, label=name)
             if rows:
                 ends = np.array([min(widths), max(widths)])
                 top = max(row[quantity] for row in rows)
