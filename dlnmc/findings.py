@@ -138,7 +138,7 @@ def summary(result: xr.Dataset | xr.DataTree) -> xr.DataTree:
     settings, parts = parts_of(result)
     found = tables(result)
     held = _plain(settings.checks(parts, found))
-    groups = {f"tables/{name}": _table(own) for name, own in found.items()}
+    groups = {f"tables/{name}": _table(own, settings) for name, own in found.items()}
     groups |= {f"pictures/{name}": own.to_dataset() for name, own in settings.pictures(parts, found).items()}
     groups["checks"] = xr.Dataset(
         {
@@ -181,16 +181,16 @@ def _code(value: bool | None) -> int:
     return -1 if value is None else int(value)
 
 
-def _table(rows: Sequence[Row]) -> xr.Dataset:
+def _table(rows: Sequence[Row], kind: Kind) -> xr.Dataset:
     """Rows as variables over `row`: numbers, with NaN for what is not known, yes and no as codes, else text."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return xr.Dataset({name: ("row", *_column(name, [row.get(name) for row in rows])) for name in names})
+    return xr.Dataset(
+        {name: ("row", *_column(name, [row.get(name) for row in rows], kind.meaning(name))) for name in names}
+    )
 
 
-def _column(name: str, values: list[Any]) -> tuple[np.ndarray, dict[str, str]]:
-    attrs = {"long_name": name.replace("_", " ")}
-    if name.endswith("_error"):
-        attrs["long_name"] = f"standard error of {attrs['long_name'].removesuffix(' error')}"
+def _column(name: str, values: list[Any], meaning: str) -> tuple[np.ndarray, dict[str, str]]:
+    attrs = {"long_name": meaning or name.replace("_", " ")}
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
         return np.array([_code(value) for value in values], dtype=np.int8), attrs | {"units": YES_OR_NO}

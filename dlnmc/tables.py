@@ -42,10 +42,11 @@ COLUMNS: tuple[Column, ...] = (  # heading, keys of value and error, format
 
 
 class Table(NamedTuple):
-    """A table as text: its name, what heads the columns, and the cells of each row."""
+    """A table as text: its name, what heads the columns, what these mean, and the cells of each row."""
 
     name: str
     headings: list[str]
+    meanings: list[str]
     cells: list[list[str]]
 
     def lines(self) -> list[str]:
@@ -56,17 +57,22 @@ class Table(NamedTuple):
         lines.insert(1, "  ".join("-" * width for width in widths))
         return lines
 
+    def legend(self) -> list[str]:
+        """A line for each column that says what it means."""
+        return [f"{heading}: {text}" for heading, text in zip(self.headings, self.meanings, strict=True) if text]
+
 
 def report(tree: xr.DataTree, name: str | None = None) -> str:
     """The tables of a result as text, standard errors after ±; of equilibria first whether they are stationary.
 
-    With a name, that table alone. Raises InvalidValue where the result has none of that name.
+    With a name, that table alone, and what its columns mean. Raises InvalidValue where there is none of that name.
 
     On a ladder of steps the bias of each is shown beside the error, with `!` where it dominates, and the values as
     dt → 0 follow.
     """
     if name is not None:
-        return "\n".join(_table(name, _named(tree, name), name in kind_of(tree).BRIEF).lines())
+        own = _table(name, _named(tree, name), kind_of(tree))
+        return "\n".join([*own.lines(), "", *own.legend()])
     rows, named = findings.rows(tree), tables(tree)
     lines = [f"{heading(tree)} — {_made(tree)}"]
     lines += [_stationarity(rows)] if any("allowed_z" in row for row in rows) else []  # of equilibria
@@ -98,16 +104,16 @@ def kind_of(tree: xr.DataTree) -> Kind:
 
 def tables(tree: xr.DataTree) -> list[Table]:
     """The tables of a result as text."""
-    brief = kind_of(tree).BRIEF
-    return [_table(name, rows, name in brief) for name, rows in findings.tables(tree).items()]
+    kind = kind_of(tree)
+    return [_table(name, rows, kind) for name, rows in findings.tables(tree).items()]
 
 
-def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
+def _table(name: str, rows: Sequence[Row], kind: Kind) -> Table:
     """Figures of rows in columns: those of `COLUMNS` alone where it is to be brief, else all that are no lists."""
     rows = [row | _observables(row) for row in rows]
     own = sorted({(name, name, f"{name}_error", ".4g") for row in rows for name in row.get("observables") or ()})
     columns: list[Column] = [*COLUMNS, *own]
-    if not brief:
+    if name not in kind.BRIEF:
         known = {column[1]: column for column in COLUMNS}
         keys = dict.fromkeys(key for row in rows for key in row)
         columns = [
@@ -120,6 +126,7 @@ def _table(name: str, rows: Sequence[Row], brief: bool) -> Table:
     return Table(
         name.replace("_", " "),
         [heading for heading, *_ in columns],
+        [kind.meaning(key) for _, key, *_ in columns],
         [[_cell(row, *column[1:]) for column in columns] for row in rows],
     )
 

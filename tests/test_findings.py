@@ -1,6 +1,7 @@
 """What a result says, kept as data: tables, checks, pictures; summaries, pages, pandas, notebooks."""
 
 import html.parser
+import json
 import re
 
 import numpy as np
@@ -64,7 +65,9 @@ def test_a_summary_opens_without_dlnmc(summary, tmp_path):
     path = dlnmc.save(summary, tmp_path / "summary.nc")
     with xr.open_datatree(path, engine="netcdf4") as tree:
         ks = tree["tables/members/ks"]
-        assert ks.attrs["long_name"] == "ks"
+        assert ks.attrs["long_name"] == "Kolmogorov's distance of all values to the law for d → ∞"
+        error = tree["tables/members/ks_error"].attrs["long_name"]
+        assert error == f"standard error of {ks.attrs['long_name']}"
         np.testing.assert_array_equal(ks, [row["ks"] for row in findings.rows(summary)])
         assert tree["tables/members"].to_dataset().to_dataframe()["width"].tolist() == [
             row["width"] for row in findings.rows(summary)
@@ -78,6 +81,11 @@ def test_the_command_line_keeps_a_summary(result, dlnmc_command, tmp_path):
     assert dlnmc_command("report", "out-summary.nc") == dlnmc_command("report", "out.nc")
     one, other = (dlnmc_command("report", name, "--table", "rates") for name in ("out.nc", "out-summary.nc"))
     assert one == other
+    heading, _, *lines = one.out.splitlines()
+    assert heading.split()[:3] == ["depth", "beta", "kappa"]
+    assert lines[lines.index("") + 1] == "depth: the depth N"
+    as_json = dlnmc_command("report", "out.nc", "--table", "rates", "--json").out
+    assert [row["quantity"] for row in json.loads(as_json)] == [line.split()[3] for line in lines[: lines.index("")]]
     assert dlnmc_command("plot", "out-summary.nc", "--picture", "approach").out == "out-summary-approach.png\n"
     code, _, err = dlnmc_command("plot", "out.nc", "--picture", "nothing")
     assert (code, err) == (2, "dlnmc: picture = 'nothing': the result has densities, approach\n")

@@ -76,6 +76,19 @@ def test_all_checks_of_the_reference_data_hold(name):
     assert all(holds for _, holds in held)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_column_of_its_tables_is_explained(name):
+    summary = dlnmc.open(reference.FOLDER / f"{name}.nc")
+    kind = studies.load(name).settings()
+    columns = {column for rows in findings.tables(summary).values() for column in rows[0]}
+    assert [column for column in columns if not kind.meaning(column)] == []
+    assert set(kind.COLUMNS) <= {column.removesuffix("_error") for column in columns} | columns
+    assert kind.meaning("something of a user") == ""
+    for table, rows in findings.tables(summary).items():
+        for column in rows[0]:
+            assert summary[f"tables/{table}/{column}"].attrs["long_name"] == kind.meaning(column)
+
+
 def same_figures(found, kept, bits):
     """Whether rows agree: to the bit where the same kernels ran on the same arithmetic, else within errors."""
     for key, value in kept.items():

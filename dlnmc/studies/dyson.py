@@ -66,6 +66,23 @@ class Dyson(Kind):
         DOWNSTAIRS: Simulation,
         QUARTIC: Equilibrium,
     }
+    COLUMNS: ClassVar = {
+        "spacing_class": "the mean ratio of spacings of the class 2/κ",
+        "edge_mean": "the mean of the largest eigenvalue, scaled as Tracy's and Widom's",
+        "edge_mean_law": "the mean of Tracy's and Widom's law of index 2/κ",
+        "hermite": "the largest of Kolmogorov's distances of ordered eigenvalues to exact draws",
+        "hermite_bound": "what chance exceeds with probability 1e-6 at most",
+        "second_moment": "the mean square of scaled eigenvalues",
+        "law_second_moment": "that of the law for d → ∞",
+        "second_moment_exact": "the exact one",
+        "centre_variance": "the variance of the centre of mass",
+        "centre_variance_exact": "the exact one",
+        "centre": "Kolmogorov's distance of the centre of mass to its normal law",
+        "centre_bound": "what chance exceeds with probability 1e-6 at most",
+        "distance": "the largest of Kolmogorov's distances of ordered eigenvalues, of matrices to Dyson's equation",
+        "bound": "what chance exceeds with probability 1e-6 at most",
+        "virial": "the mean of Σ x V'(x) over its exact value",
+    }
 
     kind: Literal["dyson"] = "dyson"
     title: str = "Dyson Brownian motion"

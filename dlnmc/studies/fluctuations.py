@@ -69,6 +69,38 @@ class Fluctuations(Kind):
 
     PARTS: ClassVar = {WHOLE: Equilibrium}
     BRIEF: ClassVar = frozenset()
+    COLUMNS: ClassVar = {
+        "rank": "which of the smallest, from 1",
+        "mean": "the mean of u = d F(σ √(β/d)), F the distribution function of the law",
+        "below_one": "the probability that u < 1",
+        "lower_quartile": "the u of probability 1/4",
+        "median": "the u of probability 1/2",
+        "upper_quartile": "the u of probability 3/4",
+        "largest_residual": "the largest distance of a distribution function from the line in 1/d",
+        "residual_z": "the standard errors that chance exceeds with probability 1e-6",
+        "residual_beyond": "by how much a residual is more than so many standard errors",
+        "exponent": "the e of P(u_1 < s) ~ s^e, as measured",
+        "exponent_exact": "the exact e",
+        "z": "measured less exact exponent, in standard errors",
+        "law_exponent": "the p of the law near 0, F ~ λ^p with λ = σ²",
+        "against": "the Bessel class with which it is compared: of the same depth, or of the same exponent e",
+        "bessel_depth": "the depth at which κ = 1/2 is of that class",
+        "distance": "the largest difference of distribution functions",
+        "at_u": "where the difference is largest",
+        "most_errors": "the largest difference in standard errors",
+        "chance_errors": "what chance exceeds with probability 1e-6 at most",
+        "mean_difference": "the difference of the means of u",
+        "allowed": "what chance exceeds with probability 1e-6 at most",
+        "u": "the place of the distribution function",
+        "cdf": "P(u_k < u) for d → ∞",
+        "bessel_of_depth_cdf": "the same of the Bessel class of the same depth",
+        "bessel_of_exponent_cdf": "the same of the Bessel class of the same exponent",
+        "low": "where the bin begins",
+        "high": "where it ends",
+        "density": "the density of u_k in the bin for d → ∞",
+        "bessel_of_depth_density": "the same of the Bessel class of the same depth",
+        "bessel_of_exponent_density": "the same of the Bessel class of the same exponent",
+    }
 
     kind: Literal["fluctuations"] = "fluctuations"
     title: str = "The hard edge"

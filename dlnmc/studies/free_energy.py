@@ -65,6 +65,37 @@ class FreeEnergy(Kind):
     """
 
     PARTS: ClassVar = {ESCAPE: Simulation, CONFINED: Simulation, LANGEVIN: Simulation}
+    COLUMNS: ClassVar = {
+        "side": "the sign of det W",
+        "number": "how many minimisers are on that side, exactly",
+        "W_11": "that entry of the first of them",
+        "W_12": "that entry of the first of them",
+        "W_21": "that entry of the first of them",
+        "rank": "its rank",
+        "sigma_ratio": "its σ_2/σ_1",
+        "free_energy": "F_β there",
+        "lowest": "whether F_β is lowest there, of all matrices",
+        "visited": "how many minimisers the flow found",
+        "farthest": "the largest distance of an end of the flow from the nearest minimiser",
+        "excess": "the largest F_β of an end less that of the minimiser",
+        "W_12_found": "the mean |W_12| of the ends",
+        "sigma_2_found": "the mean σ_2 of the ends",
+        "largest_energy": "the largest energy E at the end",
+        "median_sigma_1": "the median of σ_1 at the end",
+        "moved": "how far entries that are not given moved, the farthest",
+        "growth": "the rate at which Σσ^(2/N) grows at the end, over the exact one",
+        "least_growth": "the same of the slowest path",
+        "still": "paths of which it does not grow",
+        "p": "the mean of Σσ^(2/N)",
+        "rate": "the exact rate at which it grows in the end, 2(N−1)/(Nβ)",
+        "confinement": "the c of the energy ½c Tr WᵀW",
+        "asymptote": "what W_12 tends to as c → 0, √((1−1/N)/(2βc))",
+        "square": "E|W − W*|²/κ, W* the nearest minimiser",
+        "exact": "the trace of the inverse Hessian of F_β over β",
+        "kappas": "at how many κ paths are on that side",
+        "limit": "the value for κ → 0, by the fit",
+        "slope": "how it changes with κ, by the fit",
+    }
 
     kind: Literal["free-energy"] = "free-energy"
     title: str = "The free-energy landscape of matrix completion"

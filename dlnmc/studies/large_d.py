@@ -62,6 +62,26 @@ class LargeD(Kind):
 
     PARTS: ClassVar = {WIDTHS: Equilibrium, WIDE: Equilibrium}
     BRIEF: ClassVar = frozenset({"members"})
+    COLUMNS: ClassVar = {
+        "largest_width": "the largest width in the fit",
+        "limit": "the value for d → ∞, by the fit",
+        "z": "limit less exact value, in standard errors",
+        "slope": "the factor of d^(−2/3) in the fit",
+        "shift": "where the edge is put at finite width, in the law's units times d",
+        "mean": "the mean of the largest singular value, scaled as Tracy's and Widom's",
+        "variance": "its variance",
+        "skewness": "its skewness",
+        "length": "the length of an interval, in mean spacings",
+        "number_variance": "the variance of the number of levels in the interval",
+        "mean_number": "the mean number of levels in it",
+        "median": "the median of the smallest singular value, in the law's units",
+        "median_u": "the median of u = d F(σ_d √(β/d)), F the distribution function of the law",
+        "law_exponent": "the p of the law near 0, F ~ λ^p with λ = σ²",
+        "rate": "the exponent at which it falls with the width",
+        "next_width": "the width with which it is compared",
+        "distance": "Kolmogorov's distance between u of both widths",
+        "bound": "what chance exceeds with probability 1e-6 at most",
+    }
 
     kind: Literal["large-d"] = "large-d"
     title: str = "Large widths"

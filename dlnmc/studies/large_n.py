@@ -84,6 +84,30 @@ class LargeN(Kind):
         "pairs": Equilibrium, "depths": Equilibrium, "infinite": Equilibrium, "escape": Simulation,
         "widths": Equilibrium,
     }  # fmt: skip
+    COLUMNS: ClassVar = {
+        "threshold": "the κ = (d−1)/(2d) from which the smallest singular value is lost",
+        "dimension": "δ = 1 + (d−1)(1 − 1/(2κ)), of the Bessel process that log σ_d is far down",
+        "survives": "whether infinite depth has an equilibrium",
+        "small": "the probability that σ_d/σ_1 is below the `ratio` of the study",
+        "lost": "the probability that (σ_d/σ_1)^(2/N) is near 0",
+        "lost_limit": "its exact limit as N → ∞",
+        "dimension_of_equilibrium": "δ as measured from the tail of the equilibrium of infinite depth",
+        "dimension_of_paths": "δ as measured from paths at infinite depth",
+        "median": "the median of log(σ_1/σ_d), or of paths that of how far log σ_d is from the others",
+        "small_exact": "the exact probability of small, at width 2",
+        "lost_exact": "the exact probability of lost, at width 2",
+        "exact_distance": "Kolmogorov's distance of log(σ_1/σ_2) to its exact law",
+        "limit_distance": "Kolmogorov's distance of (σ_d/σ_1)^(2/N) to its exact limit for N → ∞",
+        "far_states": "states so far down that their tail is a power",
+        "measured": "δ as measured here",
+        "law_distance": "Kolmogorov's distance of u²β/(4κτ) to its limit in time",
+        "mean_square": "the mean of u² over 2κτ/β, u how far log σ_d is from the others",
+        "ks_deep": "Kolmogorov's distance to the law for infinite depth",
+        "edge": "the edge of the law less that for infinite depth",
+        "ks_times_depth": "N times ks",
+        "w1_times_depth": "N times w1",
+        "rate": "the exponent at which it falls with the width",
+    }
 
     kind: Literal["large-n"] = "large-n"
     title: str = "Great depth"

@@ -77,6 +77,35 @@ class MatrixCompletionStudy(Kind):
 
     PARTS: ClassVar = dict.fromkeys((FLOW, LANGEVIN, COARSE), Simulation) | dict.fromkeys(MASKS, Simulation)
     BRIEF: ClassVar = frozenset({"limits"})
+    COLUMNS: ClassVar = {
+        "converged": "the fraction of paths of which the energy is below the `energy` of the study",
+        "converged_by_time": "the same at each time",
+        "slow_paths": "paths that are not there yet",
+        "largest_energy": "the largest energy at the end",
+        "rank_one": "the fraction of limits with |det W| below the `rank_one` of the study",
+        "small_det": "the fraction with |det W| < 0.01",
+        "negative_det": "the fraction with det W < 0",
+        "positive_W_12": "the fraction with W_12 > 0",
+        "same_signs": "the fraction with W_12 W_21 > 0",
+        "effective_rank": "the mean of exp(−Σ p log p), p = σ²/Σσ²",
+        "quantile_levels": "the probabilities of the quantiles",
+        "quantiles": "quantiles over the limits",
+        "log_a_spread": "the standard deviation of ½ log |W_12/W_21|, which for rank one is log |a|",
+        "median_abs_det": "the median of |det W|",
+        "energy": "the mean energy over κ/β",
+        "square_W_12": "the mean of W_12²",
+        "coarse_dt": "the longer time step",
+        "coarse_square_W_12": "the mean of W_12² with it",
+        "coarse_energy": "the mean energy over κ/β with it",
+        "given": "the number of entries that are given",
+        "left": "what is left of the energy of the start",
+        "hidden": "the root mean square error of hidden entries over their root mean square, its mean over paths",
+        "hidden_median": "its median over paths",
+        "hidden_of_mean": "the same of the mean matrix of all paths",
+        "nuclear": "the mean of Σσ",
+        "effective_rank_of_whole": "the effective rank of the whole matrix",
+        "nuclear_of_whole": "Σσ of the whole matrix",
+    }
 
     kind: Literal["matrix-completion"] = "matrix-completion"
     title: str = "Matrix completion"

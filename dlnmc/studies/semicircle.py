@@ -58,6 +58,13 @@ class Semicircle(Kind):
 
     PARTS: ClassVar = {WHOLE: Equilibrium}
     BRIEF: ClassVar = frozenset({"members"})
+    COLUMNS: ClassVar = {
+        "moment_1": "how far the mean is from that of the law, relative to it",
+        "moment_2": "how far the mean square is from that of the law, relative to it",
+        "moment_4": "how far the mean fourth power is from that of the law, relative to it",
+        "least_width": "the smallest width in the fit",
+        "largest_width": "the largest width in the fit",
+    }
 
     kind: Literal["semicircle"] = "semicircle"
     title: str = "Equilibrium"
