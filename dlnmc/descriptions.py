@@ -7,6 +7,7 @@ it is what is stored in files and hashed.
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any, Self
 
@@ -115,7 +116,7 @@ def _complaint(error: ValidationError, cls: type[BaseModel]) -> str:
     elif cause is not None:
         allowed = str(cause)
     else:
-        allowed = first["msg"][0].lower() + first["msg"][1:]
+        allowed = (first["msg"][0].lower() + first["msg"][1:]).replace("a valid tuple", "a list")
     return f"{where} = {quoted(first['input'])}: {allowed}"
 
 
@@ -136,6 +137,10 @@ def quoted(value: Any) -> str:
 def unknown_key(key: str, known: list[str]) -> str:
     """One line about a key that does not exist, with the nearest one that does."""
     names = {name.rsplit(".", 1)[-1]: name for name in known}
-    near = [names[name] for name in difflib.get_close_matches(key.rsplit(".", 1)[-1], names, n=1)]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown key {quoted(key)}{hint} (known: {', '.join(known)})"
+    return f"unknown key {quoted(key)}{did_you_mean(key.rsplit('.', 1)[-1], names)} (known: {', '.join(known)})"
+
+
+def did_you_mean(word: str, names: Mapping[str, str]) -> str:
+    """A question about the name nearest to a word, as it is to be written; nothing where none is near."""
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

@@ -158,16 +158,19 @@ def _rate(member: Member, blocks: int, seconds: float) -> float:
     call, _, _ = prepared_call(member._replace(run=run, continued=None), Chunk(0, 0, blocks))
     call(first, first)  # compiles
     call(first, first + 1)  # and what is compiled when it is first used
-    steps, spent = 0, 0.0
-    bounds = [first + k * cost.steps // PIECES for k in range(PIECES + 1)]
+    pieces = 1 if SCHEMES[str(run.scheme)].needs_no_noise else PIECES  # a flow has to go through all that is before
+    steps, spent, last = 0, 0.0, 0.0
+    bounds = [first + k * cost.steps // pieces for k in range(pieces + 1)]
     for piece, (at, end) in enumerate(itertools.pairwise(bounds), 1):
         more = 1
-        while at < end and spent < seconds * piece / PIECES:
+        while at < end and spent < seconds * piece / pieces:
             to = min(end, at + more)
             began = time.perf_counter()
             call(at, to)
-            spent += time.perf_counter() - began
-            steps, at, more = steps + to - at, to, 2 * more
+            last = (time.perf_counter() - began) / (to - at)
+            spent, steps, at, more = spent + last * (to - at), steps + to - at, to, 2 * more
+    if pieces == 1:  # it goes on as it went last
+        return by_step * blocks * cost.steps / (spent + last * (cost.steps - steps))
     return by_step * blocks * steps / spent
 
 

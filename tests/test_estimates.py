@@ -45,6 +45,9 @@ class Kernels:
     def __init__(self, seconds):
         self.seconds, self.calls, self.clock = seconds, [], threading.local()
 
+    def cost(self, run, from_step, to_step):
+        return self.seconds(run) * (to_step - from_step)
+
     def perf_counter(self):
         return getattr(self.clock, "now", 0.0)
 
@@ -55,7 +58,7 @@ class Kernels:
         def call(from_step, to_step):
             compiling = 60.0 if len(ranges) < 2 else 0.0
             ranges.append((from_step, to_step))
-            cost = self.seconds(member.run) * chunk.blocks * (to_step - from_step)
+            cost = self.cost(member.run, from_step, to_step) * chunk.blocks
             self.clock.now = self.perf_counter() + compiling + cost
 
         return call, None, None
@@ -99,6 +102,16 @@ def test_one_chunk_keeps_one_thread_busy(kernels):
     members = widths(4, paths=8)
     assert len(plan_chunks(members)) == 1
     assert estimate(members, 4).seconds == pytest.approx(estimate(members, 1).seconds)
+
+
+def test_a_flow_whose_first_steps_are_hard_is_not_taken_to_be_so_throughout(kernels, paths_of):
+    """Steps of gradient flows adapt: the first takes as long as a thousand of the others."""
+    flow = paths_of(NETWORK.changed(kappa=0.0), scheme="gradient_flow", state="matrix", dt=0.01, times=(10.0,))
+    fake, steps = kernels(block_seconds), costs_of(flow.run).steps
+    fake.cost = lambda run, a, b: block_seconds(run) * (b - a + 999 * (a == 0))
+    found = estimate([flow], 1).seconds
+    assert found == pytest.approx(block_seconds(flow.run) * (steps + 999) * blocks_of(flow.run), rel=0.01)
+    assert found < 0.1 * block_seconds(flow.run) * 1000 * steps * blocks_of(flow.run)  # at the rate of the first
 
 
 def test_what_is_done_takes_no_more_time(kernels):

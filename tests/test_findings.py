@@ -93,6 +93,11 @@ def test_the_command_line_keeps_a_summary(result, dlnmc_command, tmp_path):
     assert (code, err) == (2, "dlnmc: table 'nothing': the result has members, approach, rates\n")
 
 
+def test_paths_have_no_table_of_figures_and_say_what_they_have(refused):
+    paths = dlnmc.exact(dlnmc.DeepLinearNetwork(2, 1.0, 2.0), paths=4, progress=False)
+    refused(lambda: dlnmc.report(paths), "no group moments", "plot shows the states", "dlnmc.table(result)")
+
+
 # --- rates ------------------------------------------------------------------------------------------------------------
 
 

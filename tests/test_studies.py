@@ -322,3 +322,23 @@ def test_starting_over_leaves_folders_of_others_alone(tiny, tmp_path):
     (tmp_path / "out.parts" / "thesis.txt").write_text("mine")
     tiny(fresh=True)
     assert (tmp_path / "out.parts" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("[model]\nwidth = 4\nbeta = two\n", ("line 3", "'beta = two'")),
+        ("[model]\nwidth = [4\n", ("(at end of document)",)),
+    ],
+)
+def test_a_file_that_is_no_toml_is_told_with_its_line(text, pieces, tmp_path, refused):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    refused(lambda: studies.load(path), str(path), *pieces)
+
+
+def test_a_name_that_is_nearly_right_is_asked_about(refused):
+    refused(lambda: studies.load("semicircel"), "semicircel: neither", "did you mean 'semicircle'?", "large-n")
+    with pytest.raises(dlnmc.InvalidValue) as caught:
+        studies.load("quite-another")
+    assert "did you mean" not in str(caught.value)

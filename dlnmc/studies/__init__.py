@@ -8,6 +8,7 @@ the file as it stands. Named studies are shipped with the package; no code is ev
 import itertools
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from dlnmc import dataset
 from dlnmc.chunks import Member
 from dlnmc.config import Run, run_settings
-from dlnmc.descriptions import Description, from_json, quoted, unknown_key
+from dlnmc.descriptions import Description, did_you_mean, from_json, quoted, unknown_key
 from dlnmc.errors import InvalidValue
 from dlnmc.models import MODELS
 from dlnmc.simulation import member_seed, sweep_members
@@ -289,15 +290,22 @@ def _find(source: str | Path) -> Path:
         return named
     path = Path(source)
     if not path.is_file():
-        raise InvalidValue(f"{source}: neither a study file nor a named study ({', '.join(names())})")
+        hint = did_you_mean(str(source), {name: name for name in names()})
+        raise InvalidValue(f"{source}: neither a study file nor a named study{hint} ({', '.join(names())})")
     if path.stat().st_size > LARGEST:
         raise InvalidValue(f"{path}: a study file has at most {LARGEST} bytes, not {path.stat().st_size}")
     return path
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = text.split("\n")[int(at[1]) - 1].strip() if at else ""
+        raise InvalidValue(f"{path}: {str(error).splitlines()[0]}{f': {quoted(line)}' if line else ''}") from None
     except (OSError, ValueError) as error:
         raise InvalidValue(f"{path}: {str(error).splitlines()[0]}") from None
     except RecursionError:
