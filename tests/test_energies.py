@@ -265,7 +265,7 @@ def test_many_entries_take_no_time():
         (lambda: MatrixCompletion(((0, 0.5, 1.0),)), ("entries.0.1 = 0.5", "integer")),
         (lambda: MatrixCompletion(((0, 0, math.nan),)), ("entries.0.2 = nan", "finite")),
         (lambda: MatrixCompletion(((0, 0),)), ("entries.0",)),
-        (lambda: MatrixCompletion("0,0,1"), ("entries = '0,0,1'", "tuple")),
+        (lambda: MatrixCompletion("0,0,1"), ("entries = '0,0,1'", "list")),
         (lambda: MatrixCompletion(((0, 0, 1.0),), -0.1), ("confinement = -0.1", ">= 0")),
         (lambda: MatrixCompletion(((0, 0, 1.0),), math.inf), ("confinement = inf",)),
         (lambda: MatrixCompletion(((0, 0, 1.0),), confinment=1.0), ("confinment", "'confinement'")),

@@ -341,7 +341,7 @@ def test_code_that_compiles_to_something_else_is_seen(refused):
         (lambda: OwnEnergy("mine", 3, gradient), ("'mine'", "value is 3", "function")),
         (lambda: OwnEnergy("mine", value), ("'mine'", "gradient is None", "function")),
         (lambda: OwnEnergy("mine", np.sum, gradient), ("'mine'", "value", "written in Python")),
-        (lambda: OwnEnergy("mine", value, gradient, parameters=2.0), ("parameters = 2.0", "tuple")),
+        (lambda: OwnEnergy("mine", value, gradient, parameters=2.0), ("parameters = 2.0", "list")),
         (lambda: OwnEnergy("mine", value, gradient, parameters=[math.nan]), ("parameters.0 = nan", "finite")),
         (lambda: OwnEnergy("mine", value, gradient, curvature=(2.0, 1.0)), ("curvature = (2.0, 1.0)", "smallest")),
         (lambda: OwnEnergy("mine", value, gradient, sha256="ab"), ("'mine'", "sha256")),
