@@ -101,7 +101,7 @@ class Study:
         return (
             f"`dlnmc study {self.name}` remakes the data: {float(attrs['wall_seconds']):.0f} seconds on "
             f"{attrs['threads']} threads where it ran; {self.checks} checks hold. The larger size, `--preset full`, "
-            f"has {full['runs']} runs of {full['paths']:,} paths: {full['hours']:g} hours, extrapolated from that."
+            f"has {full['runs']} runs of {full['paths']:,} paths: {full['hours']:.1f} hours, extrapolated from that."
         )
 
 
