@@ -13,7 +13,7 @@ with warnings.catch_warnings(action="ignore", category=TqdmWarning):  # a notebo
 
 
 class Progress:
-    """Counts work done, from any thread, and shows it when asked to by `show`."""
+    """Counts work done (interactions of two components, or as long), from any thread; `show` shows it."""
 
     def __init__(self, total: float, visible: bool, what: str) -> None:
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class Progress:
             total=total,
             disable=not visible,
             desc=what,
-            unit="pair",
+            unit=" interactions",
             unit_scale=True,
             smoothing=0.05,
             dynamic_ncols=True,

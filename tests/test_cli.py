@@ -531,7 +531,7 @@ def test_a_progress_bar_goes_to_stderr_unless_quiet(dlnmc_command, tmp_path):
     code, out, err = dlnmc_command("study", "tiny.toml")
     assert (code, out) == (0, "results/tiny.nc: complete\n")
     assert "100%" in err
-    assert "pair/s" in err
+    assert "interactions/s" in err
 
 
 def test_help_and_version(dlnmc_command):

@@ -19,9 +19,9 @@ def small():
     parts["escape"]["run"] |= {"paths": 16, "times": [0.0, 10.0, 20.0]}
     parts["confined"]["model"] |= {"depth": [3], "beta": [1.0, 8.0]}
     parts["confined"]["run"] |= {"paths": 96, "times": [0.0, 600.0]}
-    parts["langevin"]["model"] |= {"kappa": [0.02, 0.04, 0.08]}
-    parts["langevin"]["run"] |= {"paths": 64, "times": [4.0], "dt": 0.02}
-    return {"parts": parts, "study": SHIPPED["study"] | {"concentration": 5.0}}
+    parts["langevin"]["model"] |= {"kappa": [0.005, 0.01, 0.02]}
+    parts["langevin"]["run"] |= {"paths": 256, "times": [30.0], "dt": 0.01}
+    return {"parts": parts, "study": SHIPPED["study"]}
 
 
 @pytest.fixture(scope="module")

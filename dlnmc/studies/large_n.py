@@ -540,10 +540,10 @@ def _picture_of_transition(tables: Tables) -> Curves:
     rows, depths = tables["transition"], tables["depths"]
     widths = _widths_of(rows)
     words = (
-        "Above, the probability that the smallest singular value is lost, over κ, for several depths: as the depth "
-        "grows it tends to 0 below the threshold (d−1)/(2d), and above it to the exact limit. Below, the dimension δ "
-        "measured from the equilibrium of infinite depth and from paths there: it lies on the exact line, which is 0 "
-        "at the threshold."
+        "Above, the probability that the smallest singular value is lost, over κ, for several depths, with the exact "
+        "limit of infinite depth, which is 0 below the threshold (d−1)/(2d). Below, the dimension δ measured from the "
+        "equilibrium of infinite depth and from paths there, with the exact line, which is 0 at the threshold"
+        + _farthest(rows)
     )
     picture = Curves("The transition at $\\kappa = (d-1)/(2d)$", words, columns=len(widths))
     shown = sorted({float(row["depth"]) for row in depths})[-4:]
@@ -575,14 +575,26 @@ def _picture_of_transition(tables: Tables) -> Curves:
     return picture
 
 
+def _farthest(rows: Sequence[Row]) -> str:
+    """How far measured dimensions are from the exact ones, in words."""
+    off = [
+        abs(row[f"dimension_of_{name}"] - row["dimension"]) / row[f"dimension_of_{name}_error"]
+        for row in rows
+        for name in ("equilibrium", "paths")
+        if row.get(f"dimension_of_{name}") is not None
+    ]
+    return f"; the farthest is {max(off):.1f} standard errors from it." if off else "."
+
+
 def _picture_of_depths(study: LargeN, tables: Tables) -> Curves:
     """How often σ_d is small, its median, and the trace, over the depth; a column for each width."""
     rows = tables["depths"]
     widths, infinite = _widths_of(rows), _small_at_infinite_depth(study, tables)
+    off = [abs(row["trace_ratio"] - 1.0) for row in rows]
     words = (
-        f"Over the depth, for several κ: the probability of σ_d/σ_1 < {study.ratio:g} and the median of log(σ_1/σ_d) "
-        "settle below the threshold and keep growing above it, the median in proportion to the depth; the mean trace "
-        "is the exact one throughout."
+        f"Over the depth, for several κ, the probability of σ_d/σ_1 < {study.ratio:g} with its value at infinite depth "
+        "below the threshold; the median of log(σ_1/σ_d), with its limit above the threshold, in proportion to the "
+        f"depth; the mean trace, which differs from the exact one by {100.0 * max(off):.2g} % at most."
     )
     picture = Curves("What becomes of the smallest singular value", words, columns=len(widths))
     for width in widths:
@@ -624,7 +636,7 @@ def _picture_of_collapse(parts: Parts, tables: Tables) -> Curves:
     """Distribution functions of (σ_d/σ_1)^{2/N} at the greatest depths, on Beta(½, δ), where σ_d is lost."""
     words = (
         "Distribution functions of (σ_d/σ_1)^(2/N) at the two greatest depths where the smallest singular value is "
-        "lost: they approach the Beta(1/2, δ) laws, slowly where δ is small."
+        "lost, with the Beta(1/2, δ) laws of infinite depth, which are approached slowly where δ is small."
     )
     picture = Curves("The law of what is lost: $(\\sigma_d/\\sigma_1)^{2/N}$", words)
     members = [_ratios(member) for part in FINITE for member in dataset.members(parts[part])]
@@ -649,7 +661,7 @@ def _picture_of_tails(study: LargeN, parts: Parts, tables: Tables) -> Curves:
     """Survival functions of the distance of log σ_d from the others at infinite depth, and their power laws."""
     words = (
         "Probability that log σ_d at the equilibrium of infinite depth is farther than u from the mean of the others, "
-        "on logarithmic axes: straight lines of the exact slopes δ, the flatter the nearer κ is to the threshold."
+        "on logarithmic axes, with lines of the exact slopes δ, the flatter the nearer κ is to the threshold."
     )
     widths = _widths_of(tables["infinite"])
     picture = Curves("Power laws of $\\log\\sigma_d$ at infinite depth", words, columns=len(widths))
@@ -680,9 +692,8 @@ def _picture_of_escape(tables: Tables) -> Curves:
     rows = tables["growth"]
     widths = _widths_of(rows)
     words = (
-        "Paths at infinite depth. Above, the median distance of log σ_d from the others over time, which in time "
-        "settles below the threshold and grows like the square root of time above. Below, its mean square over "
-        "2κτ/β, of which the limit is δ where δ > 0, and 0 otherwise."
+        "Paths at infinite depth. Above, the median distance of log σ_d from the others over time, with a line of its "
+        "square root. Below, its mean square over 2κτ/β, with its limit δ where δ > 0; otherwise that is 0."
     )
     picture = Curves("The way down at infinite depth", words, columns=len(widths))
     for width in widths:
@@ -709,10 +720,9 @@ def _picture_of_widths(tables: Tables) -> Curves:
     """Distances to the law of each depth over the width, and of the exact laws to that of infinite depth."""
     rows, exact = tables["widths"], tables["laws"]
     words = (
-        "Left, the Kolmogorov distance of singular values to the exact law of their depth over the width: it falls "
-        "like one over the width. Right, distances of the exact laws of depth N to that of Dykema and Haagerup, which "
-        "fall like 1/N, and distances to it that were measured: at one width they grow again with the depth, since the "
-        "limits do not commute."
+        "Left, the Kolmogorov distance of singular values to the exact law of their depth over the width, with a line "
+        "of one over the width. Right, distances of the exact laws of depth N to that of Dykema and Haagerup, with a "
+        "line of 1/N, and distances to it that were measured at several widths."
     )
     picture = Curves("Both limits: $d\\to\\infty$, then $N\\to\\infty$", words, columns=2)
     panel = picture.panel("to the law of depth $N$", "width $d$", "Kolmogorov distance", "log", "log")
