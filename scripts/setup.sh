@@ -36,7 +36,8 @@ setup() {
         "$python" -m venv --clear .venv
     fi
     echo "setting up .venv with dlnmc[$extras]: once, a minute or two" >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" ||
+    # Python compiles what it imports; pip would compile everything, which takes as long as the rest.
+    .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --editable ".[$extras]" ||
         fail "pip could not install dlnmc[$extras]; its reason stands above"
     echo "$wanted" >"$stamp"
 }
