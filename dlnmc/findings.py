@@ -48,10 +48,10 @@ def parts_of(result: xr.Dataset | xr.DataTree) -> tuple[Kind, dict[str, xr.DataT
         group = "moments" if issubclass(cls, Equilibrium) else "samples"
         if name not in parts or group not in parts[name].children:
             where = f"{name}/{group}" if name else group
-            words = "; of paths and draws plot shows the states, and dlnmc.table(result) lists them"
+            kept = not getattr(result, "children", None) and any(name in result for name in STATES)
+            words = "; of paths and draws plot shows the states, and dlnmc.table(result) lists them" if kept else ""
             raise InvalidValue(
-                f"there is a table of an equilibrium or a study only: the result has no group {where}"
-                f"{'' if getattr(result, 'children', None) else words}"
+                f"there is a table of an equilibrium or a study only: the result has no group {where}{words}"
             )
     return settings, {name: parts[name] for name in settings.PARTS}
 

@@ -96,6 +96,14 @@ def test_the_command_line_keeps_a_summary(result, dlnmc_command, tmp_path):
 def test_paths_have_no_table_of_figures_and_say_what_they_have(refused):
     paths = dlnmc.exact(dlnmc.DeepLinearNetwork(2, 1.0, 2.0), paths=4, progress=False)
     refused(lambda: dlnmc.report(paths), "no group moments", "plot shows the states", "dlnmc.table(result)")
+    assert len(dlnmc.table(paths)) == 4 * 2
+    none = dlnmc.simulate(
+        dlnmc.DeepLinearNetwork(2, 1.0, 2.0), paths=4, times=[0.1], dt=0.01, keep_samples=False, progress=False
+    )
+    with pytest.raises(dlnmc.InvalidValue) as told:
+        dlnmc.report(none)
+    assert "no group moments" in str(told.value)
+    assert "plot" not in str(told.value)
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------

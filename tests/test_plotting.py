@@ -12,6 +12,7 @@ import dlnmc
 from dlnmc import files, laws
 from dlnmc.errors import InvalidValue
 from dlnmc.pictures import plot
+from dlnmc.plotting import results
 
 BRIEF = {"dt": 5e-3, "burn_in": 0.1, "duration": 0.1, "observations": 8, "threads": 1}
 
@@ -360,3 +361,25 @@ def test_gradient_flow_is_drawn_in_its_own_units(bins):
         assert [line.get_ydata()[0] for line in left.lines[:4]] == pytest.approx([2.0, 1.0, 1.0, 0.5])
     else:
         assert figure.axes[1].get_xlabel() == "singular value $\\sigma$"
+
+
+def test_of_a_sweep_that_is_too_much_the_first_members_are_shown_and_told():
+    models = [
+        dlnmc.DeepLinearNetwork(3, N, 3.0, kappa=kappa, clock=clock)
+        for N in (2, 3) for kappa in (0.5, 0.75, 1.0) for clock in ("depth", "paper")
+    ]  # fmt: skip
+    tree = dlnmc.sweep(models, paths=8, **BRIEF)
+    shown, words = results.what_is_shown(tree)
+    assert words == ", depth 2"
+    assert dict(shown["histogram"].sizes)["kappa"] == 3
+    assert "depth" not in shown["histogram"].sizes
+    assert results.what_is_shown(shown)[1] == ""
+    assert results.what_is_shown(dlnmc.sweep(models[:6], paths=8, **BRIEF))[1] == ""
+
+
+def test_a_member_that_is_shown_is_told_by_its_clock():
+    models = [
+        dlnmc.DeepLinearNetwork(3, N, 3.0, kappa=kappa, clock=clock)
+        for N in (2, 3, 4) for kappa in (0.5, 0.75, 1.0) for clock in ("depth", "paper")
+    ]  # fmt: skip
+    assert results.what_is_shown(dlnmc.sweep(models, paths=8, **BRIEF))[1] == ", clock depth"

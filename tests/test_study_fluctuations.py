@@ -177,6 +177,9 @@ def test_few_paths_do_not_tell_another_law(tree, monkeypatch):
     for row in tables["comparisons"]:
         row |= {"distance": 0.01, "distance_error": 0.1}
     assert {holds for text, holds in settings.checks(parts, tables) if "another law" in text} == {None}
+    for row in tables["comparisons"]:
+        row["distance_error"] = math.nan
+    assert {holds for text, holds in settings.checks(parts, tables) if "another law" in text} == {False}
 
 
 def test_other_values_are_seen(tree, monkeypatch):

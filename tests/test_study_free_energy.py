@@ -160,7 +160,7 @@ def test_what_is_off_fails(result, table, key, value, words):
 @pytest.mark.parametrize(
     ("table", "key", "value", "words"),
     [
-        ("minimisers", "paths", 0, "no path ends there"),
+        ("minimisers", "left", None, "no path starts there"),
         ("minimisers", "paths", 8, "too few to find"),
         ("limit", "limit", None, "too few for a limit"),
     ],
@@ -206,3 +206,16 @@ def test_other_parts_are_refused(part, section, values, pieces, refused):
     tables = small()
     tables["parts"][part][section] |= values
     refused(lambda: studies.load(tables).members(), *pieces)
+
+
+def test_paths_may_not_leave_a_side_that_has_minimisers(result):
+    """The control: all ends with det W < 0 are mirrored onto the other side, whose minimisers they then are near."""
+    wrong = result.copy(deep=True)
+    data = wrong["confined/samples"].to_dataset().copy(deep=True)
+    ends = data["matrix"].transpose("time", ..., "row", "column")[-1]  # of the copy's own memory
+    ends[..., 0, :] *= np.where(np.linalg.det(ends) < 0.0, -1.0, 1.0)[..., None]
+    wrong["confined/samples"].dataset = data
+    assert np.all(np.linalg.det(ends) > 0.0)
+    left = [text for text in findings.failed(findings.verdicts(wrong)) if "paths leave it" in text]
+    assert len(left) == 2
+    assert all("det W negative" in text for text in left)

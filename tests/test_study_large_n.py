@@ -180,3 +180,12 @@ def test_one_width_has_pictures_too(tmp_path):
     tables["parts"]["widths"]["model"]["width"] = tables["parts"]["widths"]["model"]["width"][-1]
     tree = dlnmc.study(tables, tmp_path / "one.nc", threads=2, progress=False)
     assert {"transition", "densities"} <= set(findings.pictures(tree))
+
+
+def test_what_is_at_time_0_is_no_growth(tmp_path):
+    tree = dlnmc.study(
+        small(escape={"run": {"times": [0.0, 5.0, 10.0]}}), tmp_path / "small.nc", threads=2, progress=False
+    )
+    rows = findings.tables(tree)["growth"]
+    assert {row["time"] for row in rows} == {5.0, 10.0}
+    assert all(np.isfinite(row["mean_square"]) for row in rows)

@@ -195,6 +195,9 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
     def farther(matrices, data):
         matrices *= 1.5
 
+    def straightened(matrices, data):
+        matrices[..., 0, 1] *= 0.01
+
     failed = failing(changed(tree, louder, "langevin"))
     for words in (
         "depth 1, beta 32, kappa 0.25: entries not given",
@@ -206,8 +209,12 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
     for tilt, words in ((tilted, "W_12 > 0"), (lopsided, "|W_12| > |W_21|")):
         found = failing(changed(tree, tilt, "langevin"))
         assert any(text.startswith("langevin, depth 2") and words in text for text in found), words
-    for words in ("E W_12^2", "mean energy"):
-        assert any(text.startswith("coarse") and words in text for text in failing(changed(tree, farther, "coarse"))), (
+    for change, words in (
+        (farther, "E W_12^2"),
+        (farther, "mean energy"),
+        (straightened, "mean effective rank"),
+    ):
+        assert any(text.startswith("coarse") and words in text for text in failing(changed(tree, change, "coarse"))), (
             words
         )
     for part in MASKS:
@@ -219,6 +226,10 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
         def unlearnt(matrices, data):
             matrices[1, :, -1] = matrices[1, :, 0]
 
+        def wandering(matrices, data, part=part):
+            for k, (i, j, _) in enumerate(SHIPPED["study"]["hidden"][part]):
+                matrices[1, :, -1, i, j] = 20.0 * np.random.default_rng(k).standard_cauchy(matrices.sizes["path"])
+
         def grown(matrices, data):
             matrices[0, 2, -1] = 2.0 * matrices[0, 2, 0]
 
@@ -226,6 +237,7 @@ def test_what_is_known_of_noise_and_of_masks_tells_wrong_ones(tree):
         assert any(f"{part}, depth 1: the energy of 1 paths" in text for text in failing(changed(tree, grown, part)))
         failed = failing(changed(tree, unlearnt, part))
         assert any(f"{part}, depth 2: hidden entries" in text for text in failed)
+        assert any(f"{part}, depth 2: hidden entries" in text for text in failing(changed(tree, wandering, part)))
         assert any("of the energy is left" in text for text in failed)
 
 
@@ -243,11 +255,14 @@ def test_what_is_not_known_says_so(tree):
     early["langevin/samples"].dataset = times.assign_coords(time=times["time"] / 2.0)
     samples = few["few/samples"].to_dataset()
     few["few/samples"].dataset = samples.isel(path=slice(0, 2))
-    few["few/samples/matrix"][{"path": 0}] *= 9.0  # so far apart
+    few["few/samples/matrix"][{"path": 0, "time": 0}] *= 9.0  # so far apart
+    samples = few["coarse/samples"].to_dataset()
+    few["coarse/samples"].dataset = samples.isel(path=slice(0, 2))
     unknown = [[text for text, holds in findings.verdicts(each) if holds is None] for each in (tree, early, few)]
     assert unknown[0] == []
     assert any("too short for the energy" in text for text in unknown[1])
     assert any(text.startswith("few, depth 2: 2 paths are too few") for text in unknown[2])
+    assert any(text.startswith("coarse") and "2 paths are too few to tell what steps do" in text for text in unknown[2])
 
 
 def test_the_error_of_hidden_entries_is_theirs_alone():
@@ -339,3 +354,9 @@ def test_a_result_without_states_has_no_table(refused, tree):
     empty = tree.copy()
     del empty["flow"]["samples"]
     refused(lambda: findings.rows(empty), "no group flow/samples")
+
+
+def test_steps_that_are_too_long_are_told(tmp_path):
+    """The control is a run with such steps."""
+    tree = dlnmc.study(small(coarse__run={"dt": 0.4}), tmp_path / "small.nc", threads=2, progress=False)
+    assert any(text.startswith("coarse") and "mean energy" in text and "steps of 0.4" in text for text in failing(tree))

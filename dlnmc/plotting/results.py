@@ -114,7 +114,8 @@ def what_is_shown(tree: xr.DataTree) -> tuple[xr.DataTree, str]:
             return tree, "".join(words)
         name = min(swept, key=lambda name: tree.sizes[name]) if len(swept) > 2 else swept[-1]
         tree = tree.isel({name: 0})
-        words.append(f", {name} {float(tree[name]):g}")
+        value = tree[name].item()
+        words.append(f", {name} {value if isinstance(value, str) else format(value, 'g')}")
 
 
 def _histograms(

@@ -244,7 +244,7 @@ class Fluctuations(Kind):
             elif row["against"] == "depth" and row["rank"] == 1:
                 least = self.finite_width + row["chance_errors"] * row["distance_error"]
                 found = row["distance"] >= least
-                told: bool | None = found if found or least <= TOLD else None  # too few paths to tell
+                told: bool | None = None if not found and least > TOLD else found  # None: too few paths to tell
                 yield f"{_name(row)}: {text} (distance at least {least:.4f}: another law)", told
         for point in {(row["depth"], row["kappa"]) for row in tables["cdf"] if row["depth"] == 1.0}:
             rows = [row for row in tables["cdf"] if (row["depth"], row["kappa"], row["rank"]) == (*point, 1)]

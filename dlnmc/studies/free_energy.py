@@ -75,6 +75,7 @@ class FreeEnergy(Kind):
         "sigma_ratio": "its σ_2/σ_1",
         "free_energy": "F_β there",
         "lowest": "whether F_β is lowest there, of all matrices",
+        "left": "how many paths that start on that side end on the other; none where no path starts there",
         "visited": "how many minimisers the flow found",
         "farthest": "the largest distance of an end of the flow from the nearest minimiser",
         "excess": "the largest F_β of an end less that of the minimiser",
@@ -130,12 +131,12 @@ class FreeEnergy(Kind):
         """Where paths end, on each side of det W = 0, beside the exact minimisers there."""
         model: Any = dataset.model_of(member)
         W = _last(member)
-        free = free_energy(model, W)
+        free, start = free_energy(model, W), np.sign(np.linalg.det(matrices_of(member)[:, 0]))
         for side, sign in SIDES.items():
             chosen, exact = np.sign(np.linalg.det(W)) == sign, minimisers(model, sign)
-            ends = W[chosen]
+            ends, begun = W[chosen], start == sign
             found: Row = {"depth": model.depth, "beta": model.beta, "side": side, "paths": len(ends)}
-            found["number"] = len(exact)
+            found["number"], found["left"] = len(exact), int(np.sum(begun & ~chosen)) if begun.any() else None
             if exact:
                 s = np.linalg.svd(exact[0], compute_uv=False)
                 found |= {f"W_{i + 1}{j + 1}": float(exact[0][i, j]) for i, j in ((0, 0), (0, 1), (1, 0))}
@@ -172,9 +173,15 @@ class FreeEnergy(Kind):
             words = f"confined, depth {row['depth']:g}, beta {row['beta']:g}, det W {row['side']}"
             if not row["number"]:
                 yield f"{words}: {row['paths']} paths end there, where no minimiser is (none may)", row["paths"] == 0
-            elif not row["paths"]:
-                yield f"{words}: no path ends there, where {row['number']} minimisers are", None
+                continue
+            if row["left"] is None:
+                yield f"{words}: no path starts there, where {row['number']} minimisers are", None
             else:
+                yield (
+                    f"{words}: {row['left']} paths leave it, where {row['number']} minimisers are (none may)",
+                    (row["left"] == 0),
+                )
+            if row["paths"]:
                 text = f"{words}: the farthest of {row['paths']} ends is {row['farthest']:.2g} from an exact minimiser"
                 yield f"{text} (at most {self.settled:g})", row["farthest"] <= self.settled
                 if row["number"] == 1 or row["paths"] >= ENOUGH:

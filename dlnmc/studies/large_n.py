@@ -210,7 +210,7 @@ class LargeN(Kind):
         model, times, values = _paths(member)
         shown = times if len(times) <= MANY_TIMES else SHOWN_TIMES
         for k, time in enumerate(times.tolist()):
-            if time not in shown:
+            if time not in shown or time == 0.0:  # then they are where they were put
                 continue
             apart, found = np.minimum(_apart(values[:, k]), UNDERFLOW), dataset.parameters(model) | {"time": time}
             found["median"], found["median_error"] = _median(apart)

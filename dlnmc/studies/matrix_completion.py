@@ -43,13 +43,14 @@ SMALL = 0.01  # |det W| below: nearly of rank one
 REACH = 3.0  # of the axes of W_12, W_21 and log |a|
 BINS = 60
 FEWEST = 2  # paths of a part
-ENDS = ("square_W_12", "square_W_12_error", "energy", "energy_error")
+ENDS = {"square_W_12": "E W_12^2", "energy": "mean energy", "effective_rank": "mean effective rank"}
 STANDARD_ERRORS = 5.0  # exceeded by chance once in two million times
 MOST_POINTS = 4000  # in a picture
 EXACT_TO = 1e-9  # entries at depth 1, over the largest
 COARSER = 2.0  # steps of the part coarse over those of langevin, at least
 LONG = 12.0  # time from which the energy of the part langevin is held against κ/β
-POWER = 0.5  # of the error of hidden entries that five standard errors may be
+POWER = 0.55  # of a figure with steps of two lengths, that what chance may make of it is at most for it to tell
+NEARER = 0.25  # the same of the distance of hidden entries
 KEPT = 1e-7  # what depth 1 keeps, and the sign of det W beyond it, is kept to so much
 
 
@@ -97,6 +98,7 @@ class MatrixCompletionStudy(Kind):
         "coarse_dt": "the longer time step",
         "coarse_square_W_12": "the mean of W_12² with it",
         "coarse_energy": "the mean energy over κ/β with it",
+        "coarse_effective_rank": "the mean effective rank with it",
         "given": "the number of entries that are given",
         "left": "what is left of the energy of the start",
         "hidden": "the root mean square error of hidden entries over their root mean square, its mean over paths",
@@ -423,8 +425,10 @@ def rows_of_steps(fine: xr.DataTree, coarse: xr.DataTree) -> list[Row]:
 def _row_of_steps(fine: xr.DataTree, coarse: xr.DataTree) -> Row:
     *_, found = rows_of_langevin(fine)
     *_, other = rows_of_langevin(coarse)
-    found = {key: found[key] for key in ("depth", "beta", "kappa", "time", *ENDS)} | {"dt": float(fine["dt"])}
-    return found | {"coarse_dt": float(coarse["dt"])} | {f"coarse_{key}": other[key] for key in ENDS}
+    ends = [f"{key}{of}" for key in ENDS for of in ("", "_error")]
+    row = {key: found[key] for key in ("depth", "beta", "kappa", "time", *ends)} | {"dt": float(fine["dt"])}
+    row |= {"coarse_dt": float(coarse["dt"]), "paths": min(found["paths"], other["paths"])}
+    return row | {f"coarse_{key}": other[key] for key in ends}
 
 
 def checks_of_steps(coarse: xr.DataTree, table: Sequence[Row]) -> Iterator[Verdict]:
@@ -433,13 +437,16 @@ def checks_of_steps(coarse: xr.DataTree, table: Sequence[Row]) -> Iterator[Verdi
     yield f"{COARSE}: {failed} paths failed (none may)", failed == 0
     for row in table:
         words = f"{COARSE}, depth {row['depth']:g}, beta {row['beta']:g}, kappa {row['kappa']:g}"
-        for key, symbol in (("square_W_12", "E W_12^2"), ("energy", "mean energy")):
+        allowed = statistics.largest_z(len(ENDS), row["paths"] - 1, analysis.FALSE_ALARM)
+        for key, symbol in ENDS.items():
             error = math.hypot(row[f"{key}_error"], row[f"coarse_{key}_error"])
             z = abs(row[key] - row[f"coarse_{key}"]) / error
-            text = (
-                f"{words}: {symbol} {row[f'coarse_{key}']:.4g} with steps of {row['coarse_dt']:g} is {z:.2f} standard"
-            )
-            yield f"{text} errors from that of {row['dt']:g} (at most {STANDARD_ERRORS:g})", z <= STANDARD_ERRORS
+            if z <= allowed and allowed * error > POWER * abs(row[key]):
+                yield f"{words}: {row['paths']} paths are too few to tell what steps do to {symbol}", None
+                continue
+            text = f"{words}: {symbol} {row[f'coarse_{key}']:.4g} with steps of {row['coarse_dt']:g}"
+            text = f"{text} is {z:.2f} standard errors from that of {row['dt']:g} (at most {allowed:.2f})"
+            yield text, z <= allowed
 
 
 def effective_rank_of(sigma: NDArray[Any]) -> Floats:
@@ -641,10 +648,10 @@ def checks_of_mask(
         else:
             start = statistics.mean_over_paths(distance_of_hidden(W[:, 0], matrix, there))
             error = STANDARD_ERRORS * math.hypot(start.error, end["hidden_error"])
-            if error > POWER * start.value:
+            allowed = start.value - error
+            if allowed <= end["hidden"] < start.value and error > NEARER * start.value:
                 yield f"{words}: {len(W)} paths are too few to tell whether hidden entries come nearer", None
                 continue
-            allowed = start.value - error
             text = f"{words}: hidden entries end {end['hidden']:.3f} ± {end['hidden_error']:.3f} of their size away"
             yield f"{text} (below {allowed:.3f})", end["hidden"] < allowed
 
