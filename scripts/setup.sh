@@ -1,6 +1,9 @@
 # Sourced by the other scripts. `setup EXTRAS` makes the repository the current folder and leaves in it a .venv
 # that holds dlnmc with these extras. The .venv belongs to the scripts: delete it to start over.
 
+# Where it is set, each process compiles all that it imports anew, for seconds; the tests start hundreds.
+unset PYTHONDONTWRITEBYTECODE
+
 fail() {
     echo "$0: $*" >&2
     exit 1
@@ -36,7 +39,7 @@ setup() {
         "$python" -m venv --clear .venv
     fi
     echo "setting up .venv with dlnmc[$extras]: once, a minute or two" >&2
-    # Python compiles what it imports; pip would compile everything, which takes as long as the rest.
+    # Python compiles what it imports, once; pip would compile everything, which takes as long as the rest.
     .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --editable ".[$extras]" ||
         fail "pip could not install dlnmc[$extras]; its reason stands above"
     echo "$wanted" >"$stamp"
