@@ -7,7 +7,7 @@ it is what is stored in files and hashed.
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Self
 
@@ -42,6 +42,13 @@ class Description(BaseModel):
     def changed(self, **values: Any) -> Self:
         """A copy with some fields replaced, validated anew."""
         return type(self)(**(dict(self) | values))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What `repr` shows: all that may be given, so without `kind`, which the name of the class says."""
+        return ((name, value) for name, value in super().__repr_args__() if name != "kind")
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line for each field."""

@@ -365,6 +365,17 @@ def test_json_gives_back_an_equal_description(model, seed, draws, dt):
         assert again.digest() == run.digest() == hashlib.sha256(text.encode()).hexdigest()
 
 
+@settings(deadline=None, max_examples=20)
+@given(model=st.one_of(networks, dysons))
+def test_a_model_is_shown_as_the_python_that_makes_it(model):
+    assert eval(repr(model), globals() | {"inf": math.inf}) == model  # noqa: S307
+    assert str(model) == repr(model)
+
+
+def test_what_the_name_of_a_class_says_is_not_shown_again():
+    assert str(DysonBrownianMotion(5, 2.0)) == "DysonBrownianMotion(size=5, beta=2.0, kappa=1.0, energy=Quadratic())"
+
+
 def test_the_digest_is_the_same_in_every_process_and_version():
     """What is stored in files: a change here orphans them, and belongs in the changelog."""
     model = DeepLinearNetwork(3, 2.0, 1.0)
