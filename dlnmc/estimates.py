@@ -6,7 +6,7 @@ Nothing here grows with the number of paths, so that any number may be asked abo
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from dlnmc.models import DeepLinearNetwork, DysonBrownianMotion
 from dlnmc_kernels.lanes import WIDTH
 
 SECONDS = 1.0  # of measuring, in all
-MEASURED = 8  # members of a sweep, at most; the others go at the rate of the next
+MEASURED = 8  # members that run alike, at most; the others go at the rate of the next of these
 PIECES = 8  # of a run, from its first step to its last, are measured: observations are met as often as they occur
 MOST_BLOCKS = 64
 LONGEST = 0.25  # of the time of measuring: what one step may take, about, or a smaller model stands for the run
@@ -135,16 +135,30 @@ def _with_ends(cost: Costs) -> Costs:
 
 
 def _rates(members: Sequence[Member], costs: Sequence[Costs], each: Sequence[int], threads: int) -> list[float]:
-    """Pair interactions in a second of so many threads at once, by member; those of about equal work are alike."""
-    order = sorted(range(len(members)), key=lambda index: costs[index].work)
-    few = np.unique(np.linspace(0, len(order) - 1, MEASURED).round().astype(int))
+    """Pair interactions in a second of so many threads at once, by member.
+
+    Measured of few: members that run alike are taken in the order of the work of a step. What steps that adapt to
+    their paths take depends on the times and the tolerance too.
+    """
+    alike: dict[Hashable, list[int]] = {}
+    for index in sorted(range(len(members)), key=lambda index: (_work_of_step(costs[index]), costs[index].work)):
+        run = members[index].run
+        adapting = (run.times, run.tolerance) if isinstance(run, Simulation) else ()
+        alike.setdefault((state_row(run), run.scheme, run.model.energy.kind, *adapting), []).append(index)
+    nearest: dict[int, int] = {}  # of those measured, by member
+    for order in alike.values():
+        few = np.unique(np.linspace(0, len(order) - 1, MEASURED).round().astype(int))
+        nearest |= {index: order[few[np.argmin(np.abs(few - k))]] for k, index in enumerate(order)}
+    rates, seconds = {}, SECONDS / len(set(nearest.values()))
     with ThreadPoolExecutor(threads) as pool:
-        alike = [(members[order[k]], each[order[k]], SECONDS / len(few)) for k in few]
-        measured = [sum(pool.map(lambda _, one=one: _rate(*one), range(threads))) for one in alike]
-    rates = [0.0] * len(members)
-    for k, index in enumerate(order):
-        rates[index] = measured[int(np.argmin(np.abs(few - k)))]
-    return rates
+        for index in set(nearest.values()):
+            one = members[index], each[index], seconds
+            rates[index] = sum(pool.map(lambda _, one=one: _rate(*one), range(threads)))
+    return [rates[nearest[index]] for index in range(len(members))]
+
+
+def _work_of_step(cost: Costs) -> float:
+    return cost.work / cost.steps
 
 
 def _rate(member: Member, blocks: int, seconds: float) -> float:
@@ -152,7 +166,7 @@ def _rate(member: Member, blocks: int, seconds: float) -> float:
     member = _light(member, seconds)
     run = member.run.changed(keep_samples=False)
     cost, first = costs_of(run), schedule(run).first_step
-    by_step = cost.work / cost.steps
+    by_step = _work_of_step(cost)
     at_once = LONGEST * seconds * WORK_PER_CHUNK / PIECES
     blocks = max(1, min(blocks, blocks_of(run), MOST_BLOCKS, int(at_once / by_step)))
     call, _, _ = prepared_call(member._replace(run=run, continued=None), Chunk(0, 0, blocks))
@@ -195,7 +209,7 @@ def _light(member: Member, seconds: float) -> Member:
 def _step_of_block(run: Run) -> float:
     """The work of one step of a block, in pair interactions, with one evaluation of the drift."""
     cost = costs_of(run)
-    return cost.work / cost.steps / SCHEMES[str(run.scheme)].evaluations
+    return _work_of_step(cost) / SCHEMES[str(run.scheme)].evaluations
 
 
 # --- memory and disk --------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ FOLDER = ROOT / "data" / "reference"
 INDEX = FOLDER / "index.json"
 RUNS = ROOT / "results"
 
+THREADS = 2
+
 
 def digest(path):
     """The SHA-256 of a file."""
@@ -59,12 +61,10 @@ def make(name):
 def full_size(name, seconds):
     """The size of the preset full, and its hours: those of quick, as measured, by the ratio of what both promise."""
     full, quick = (
-        [estimates.estimate(members, 2) for members in studies.load(name, preset=preset).members_of_parts().values()]
-        for preset in ("full", "quick")
+        estimates.estimate(studies.load(name, preset=preset).members(), THREADS) for preset in ("full", "quick")
     )
-    hours = seconds / 3600.0 * sum(part.seconds for part in full) / sum(part.seconds for part in quick)
-    runs, paths = (sum(getattr(part, key) for part in full) for key in ("runs", "paths"))
-    return {"runs": runs, "paths": paths, "hours": float(f"{hours:.2g}"), "threads": 2}
+    hours = seconds / 3600.0 * full.seconds / quick.seconds
+    return {"runs": full.runs, "paths": full.paths, "hours": float(f"{hours:.2g}"), "threads": THREADS}
 
 
 def complaints():

@@ -142,6 +142,25 @@ def test_members_between_those_measured_go_at_the_rate_of_their_neighbours(kerne
     assert estimate(members, 2).seconds == pytest.approx(0.5e-9 * estimate(members, 2).work, rel=1e-9)
 
 
+@pytest.mark.parametrize(("size", "few"), [(40, 2), (2, 40)])
+def test_a_study_of_runs_of_several_kinds_goes_at_the_rate_of_each(kernels, paths_of, size, few):
+    """Flows of matrices that take a thousand times as long for their work as the equilibria beside them."""
+
+    def seconds(run):
+        return 1e-9 * work_of_block(run) / costs_of(run).steps * (1000.0 if run.scheme == "gradient_flow" else 1.0)
+
+    fake = kernels(seconds)
+    flow = NETWORK.changed(kappa=0.0)
+    flows = [
+        paths_of(flow.changed(width=2 + k), scheme="gradient_flow", state="matrix", dt=0.01, times=(10.0,))
+        for k in range(few)
+    ]
+    members = widths(*range(4, 4 + size)) + flows
+    expected = sum(seconds(m.run) * costs_of(m.run).steps * blocks_of(m.run) for m in members)
+    assert estimate(members, 1).seconds == pytest.approx(expected, rel=1e-9)
+    assert len(fake.calls) == 2 + estimates.MEASURED
+
+
 def test_steps_are_measured_all_over_a_run_so_that_observations_are_among_them(kernels):
     fake = kernels(lambda run: 1e-3)
     member = equilibrium(paths=8, dt=1e-5)
