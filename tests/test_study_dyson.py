@@ -1,11 +1,10 @@
 """The study of Dyson Brownian motion: what it says, what it is held against, what is refused."""
 
-import copy
 import math
-import tomllib
 
 import numpy as np
 import pytest
+from small_studies import overlaid, shipped, within
 
 import dlnmc
 from dlnmc import dataset, findings, laws, statistics, studies
@@ -13,28 +12,21 @@ from dlnmc.cli import main
 from dlnmc.starts import clusters
 from dlnmc.studies import dyson
 
-SHIPPED = tomllib.loads((studies.folder() / "dyson.toml").read_text(encoding="utf-8"))
-TINY = {
-    "equilibrium": ({"size": 16, "beta": 16.0, "kappa": [1.0]}, {"paths": 200}),
-    "expansion": ({"size": [3, 4, 6]}, {"paths": 64, "dt": 0.01, "times": [0.5]}),
-    "relaxation": ({"size": 5, "beta": 5.0, "kappa": [1.0]}, {"paths": 300, "dt": 0.005, "times": [0.7]}),
-    "upstairs": ({"size": 3}, {"paths": 400, "dt": 0.01, "times": [0.2]}),
-    "downstairs": ({"size": 3}, {"paths": 400, "dt": 0.01, "times": [0.2]}),
-    "quartic": ({"size": 6, "beta": 6.0, "kappa": [1.0]}, {"paths": 200}),
-}
-
-
-def small(**changes):
-    """The shipped study, tiny; `part__section` changes a section of a part."""
-    found = copy.deepcopy(SHIPPED)
-    for name, (model, run) in TINY.items():
-        found["parts"][name]["model"] |= model
-        found["parts"][name]["run"] |= run
-    found["study"] |= {"ks": 1.0, "relaxation": 0.1, "rate": 0.1}  # few paths, coarse steps
-    for key, values in changes.items():
-        part, _, section = key.partition("__")
-        (found["parts"][part][section] if section else found[part]).update(values)
-    return found
+SHIPPED = shipped("dyson")
+SMALL = overlaid(
+    SHIPPED,
+    within("equilibrium", "model", {"size": 16, "beta": 16.0, "kappa": [1.0]}),
+    within("equilibrium", "run", {"paths": 200}),
+    within("expansion", "model", {"size": [3, 4, 6]}),
+    within("expansion", "run", {"paths": 64, "dt": 0.01, "times": [0.5]}),
+    within("relaxation", "model", {"size": 5, "beta": 5.0, "kappa": [1.0]}),
+    within("relaxation", "run", {"paths": 300, "dt": 0.005, "times": [0.7]}),
+    *(within(part, "model", {"size": 3}) for part in ("upstairs", "downstairs")),
+    *(within(part, "run", {"paths": 400, "dt": 0.01, "times": [0.2]}) for part in ("upstairs", "downstairs")),
+    within("quartic", "model", {"size": 6, "beta": 6.0, "kappa": [1.0]}),
+    within("quartic", "run", {"paths": 200}),
+    {"study": {"ks": 1.0, "relaxation": 0.1, "rate": 0.1}},  # few paths, coarse steps
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +36,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tree(folder):
-    return dlnmc.study(small(), folder / "tiny.nc", threads=1, progress=False)
+    return dlnmc.study(SMALL, folder / "tiny.nc", threads=1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -234,23 +226,23 @@ def test_a_summary_says_the_same(tree, said, folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "pieces"),
+    ("part", "section", "values", "pieces"),
     [
-        ({"expansion__model": {"energy": "quadratic"}}, ("parts.expansion.model.energy", "'none'")),
-        ({"relaxation__model": {"energy": "none"}}, ("parts.relaxation.model.energy", "'quadratic'")),
-        ({"relaxation__run": {"times": [0.0, 1.0]}}, ("parts.relaxation.run.times = [0.0, 1.0]", "> 0")),
-        ({"relaxation__run": {"start": "random"}}, ("parts.relaxation.run.start", "'clusters'")),
-        ({"upstairs__run": {"state": "eigenvalues"}}, ("parts.upstairs", "'hermitian'")),
-        ({"downstairs__run": {"state": "hermitian"}}, ("parts.downstairs.run.state", "'eigenvalues'")),
-        ({"downstairs__run": {"times": [0.3]}}, ("parts.upstairs", "times")),
-        ({"upstairs__model": {"size": [3, 4]}}, ("not a sweep",)),
-        ({"quartic__model": {"energy": "quadratic"}}, ("parts.quartic.model.energy", "'polynomial'")),
-        ({"equilibrium__run": {"keep_samples": False}}, ("parts.equilibrium.run.keep_samples",)),
-        ({"study": {"ks": 0.0}}, ("ks", "0")),
+        ("expansion", "model", {"energy": "quadratic"}, ("parts.expansion.model.energy", "'none'")),
+        ("relaxation", "model", {"energy": "none"}, ("parts.relaxation.model.energy", "'quadratic'")),
+        ("relaxation", "run", {"times": [0.0, 1.0]}, ("parts.relaxation.run.times = [0.0, 1.0]", "> 0")),
+        ("relaxation", "run", {"start": "random"}, ("parts.relaxation.run.start", "'clusters'")),
+        ("upstairs", "run", {"state": "eigenvalues"}, ("parts.upstairs", "'hermitian'")),
+        ("downstairs", "run", {"state": "hermitian"}, ("parts.downstairs.run.state", "'eigenvalues'")),
+        ("downstairs", "run", {"times": [0.3]}, ("parts.upstairs", "times")),
+        ("upstairs", "model", {"size": [3, 4]}, ("not a sweep",)),
+        ("quartic", "model", {"energy": "quadratic"}, ("parts.quartic.model.energy", "'polynomial'")),
+        ("equilibrium", "run", {"keep_samples": False}, ("parts.equilibrium.run.keep_samples",)),
+        ("", "study", {"ks": 0.0}, ("ks", "0")),
     ],
 )
-def test_what_it_cannot_use_is_refused(change, pieces, refused):
-    refused(lambda: studies.load(small(**change)).members(), *pieces)
+def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
+    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *pieces)
 
 
 @pytest.mark.parametrize("coefficients", [(0.0, 1.0), (0.0, 1.0, 0.1, 1.0), (0.0, -3.0, 0.0, 1.0)])

@@ -2,34 +2,29 @@
 
 import copy
 import math
-import tomllib
 
 import numpy as np
 import pytest
 import xarray as xr
+from small_studies import overlaid, shipped
 
 import dlnmc
 from dlnmc import analysis, findings, laws, studies, tables
 from dlnmc.studies import fluctuations
 
-SHIPPED = tomllib.loads((studies.folder() / "fluctuations.toml").read_text(encoding="utf-8"))
-
-
-def small(**changes):
-    """The shipped study of fewer paths and smaller widths, with changed sections."""
-    found = copy.deepcopy(SHIPPED)
-    del found["presets"]
-    found["model"] |= {"width": [4, 8, 16], "depth": [1, 8]}
-    found["run"] |= {"paths": 192, "draws": 2, "scheme": "leimkuhler_matthews"}  # which needs no pilot runs
-    found["study"] |= {"exact_paths": 1024, "finite_width": 0.05}
-    for section, values in changes.items():
-        found[section] |= values
-    return found
+SMALL = overlaid(
+    shipped("fluctuations"),
+    {
+        "model": {"width": [4, 8, 16], "depth": [1, 8]},
+        "run": {"paths": 192, "draws": 2, "scheme": "leimkuhler_matthews"},  # which needs no pilot runs
+        "study": {"exact_paths": 1024, "finite_width": 0.05},
+    },
+)
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return dlnmc.study(small(), tmp_path_factory.mktemp("fluctuations") / "small.nc", threads=1, progress=False)
+    return dlnmc.study(SMALL, tmp_path_factory.mktemp("fluctuations") / "small.nc", threads=1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +208,9 @@ def test_other_values_are_seen(tree, monkeypatch):
     ],
 )
 def test_what_it_cannot_use_is_refused(section, values, pieces, refused):
-    refused(lambda: studies.load(small(**{section: values})).members(), *pieces)
+    refused(lambda: studies.load(overlaid(SMALL, {section: values})).members(), *pieces)
 
 
 def test_depth_one_alone_has_nothing_new_to_draw(tmp_path):
-    tree = dlnmc.study(small(model={"depth": [1]}), tmp_path / "one.nc", threads=2, progress=False)
+    tree = dlnmc.study(overlaid(SMALL, {"model": {"depth": [1]}}), tmp_path / "one.nc", threads=2, progress=False)
     assert set(findings.pictures(tree)) == {"densities", "exponents"}

@@ -1,32 +1,28 @@
 """The study of the free energy: what is exact in it, a small run, and what must fail."""
 
-import tomllib
-
 import numpy as np
 import pytest
+from small_studies import overlaid, shipped, within
 
 import dlnmc
 from dlnmc import findings, studies
 from dlnmc.studies import free_energy
 
-SHIPPED = tomllib.loads((studies.folder() / "free-energy.toml").read_text(encoding="utf-8"))
-
-
-def small():
-    """The shipped study, with few paths and depths."""
-    parts = {name: {section: dict(table) for section, table in part.items()} for name, part in SHIPPED["parts"].items()}
-    parts["escape"]["model"] |= {"depth": [1, 3], "beta": 2.0}
-    parts["escape"]["run"] |= {"paths": 16, "times": [0.0, 10.0, 20.0]}
-    parts["confined"]["model"] |= {"depth": [3], "beta": [1.0, 8.0]}
-    parts["confined"]["run"] |= {"paths": 96, "times": [0.0, 600.0]}
-    parts["langevin"]["model"] |= {"kappa": [0.005, 0.01, 0.02]}
-    parts["langevin"]["run"] |= {"paths": 256, "times": [30.0], "dt": 0.01}
-    return {"parts": parts, "study": SHIPPED["study"]}
+SHIPPED = shipped("free-energy")
+SMALL = overlaid(
+    SHIPPED,
+    within("escape", "model", {"depth": [1, 3], "beta": 2.0}),
+    within("escape", "run", {"paths": 16, "times": [0.0, 10.0, 20.0]}),
+    within("confined", "model", {"depth": [3], "beta": [1.0, 8.0]}),
+    within("confined", "run", {"paths": 96, "times": [0.0, 600.0]}),
+    within("langevin", "model", {"kappa": [0.005, 0.01, 0.02]}),
+    within("langevin", "run", {"paths": 256, "times": [30.0], "dt": 0.01}),
+)
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    return dlnmc.study(small(), tmp_path_factory.mktemp("free") / "out.nc", progress=False)
+    return dlnmc.study(SMALL, tmp_path_factory.mktemp("free") / "out.nc", progress=False)
 
 
 def model_of(depth, beta, confinement):
@@ -203,9 +199,7 @@ def test_a_path_that_fails_is_told(result, part):
     ],
 )
 def test_other_parts_are_refused(part, section, values, pieces, refused):
-    tables = small()
-    tables["parts"][part][section] |= values
-    refused(lambda: studies.load(tables).members(), *pieces)
+    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *pieces)
 
 
 def test_paths_may_not_leave_a_side_that_has_minimisers(result):

@@ -1,35 +1,28 @@
 """The study of large widths: what it finds, what that is held against, what is refused."""
 
 import copy
-import tomllib
 
 import numpy as np
 import pytest
 import xarray as xr
+from small_studies import overlaid, shipped, within
 
 import dlnmc
 from dlnmc import analysis, findings, laws, statistics, studies, tables
 from dlnmc.studies import large_d
 
-SHIPPED = tomllib.loads((studies.folder() / "large-d.toml").read_text(encoding="utf-8"))
-
-
-def small(part="widths", **changes):
-    """The shipped study of fewer paths and smaller widths, with changed sections of a part."""
-    found = copy.deepcopy(SHIPPED)
-    del found["presets"]
-    found["parts"]["widths"]["model"] |= {"width": [8, 12, 16], "depth": [1, 2], "kappa": 1.0, "beta": 8.0}
-    found["parts"]["wide"]["model"] |= {"width": 24, "depth": 2, "kappa": 1.0, "beta": 24.0}
-    found["parts"]["widths"]["run"] |= {"paths": 96, "draws": 4, "scheme": "leimkuhler_matthews"}
-    found["parts"]["wide"]["run"] |= {"paths": 32, "scheme": "leimkuhler_matthews"}
-    for section, values in changes.items():
-        (found if section == "study" else found["parts"][part])[section] |= values
-    return found
+SMALL = overlaid(
+    shipped("large-d"),
+    within("widths", "model", {"width": [8, 12, 16], "depth": [1, 2], "kappa": 1.0, "beta": 8.0}),
+    within("widths", "run", {"paths": 96, "draws": 4, "scheme": "leimkuhler_matthews"}),
+    within("wide", "model", {"width": 24, "depth": 2, "kappa": 1.0, "beta": 24.0}),
+    within("wide", "run", {"paths": 32, "scheme": "leimkuhler_matthews"}),
+)
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return dlnmc.study(small(), tmp_path_factory.mktemp("large-d") / "small.nc", threads=1, progress=False)
+    return dlnmc.study(SMALL, tmp_path_factory.mktemp("large-d") / "small.nc", threads=1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +137,4 @@ def test_another_law_is_seen(tree, monkeypatch):
     ],
 )  # fmt: skip
 def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
-    def members():
-        return studies.load(small(part, **{section: values})).members()
-
-    refused(members, *pieces)
+    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *pieces)

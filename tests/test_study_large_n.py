@@ -1,43 +1,38 @@
 """The study of great depth: its figures, what they are held against, what is refused."""
 
-import copy
 import math
-import tomllib
 
 import numpy as np
 import pytest
+from small_studies import overlaid, shipped, within
 
 import dlnmc
 from dlnmc import findings, laws, studies
 from dlnmc.studies.large_n import LargeN
 
-SHIPPED = tomllib.loads((studies.folder() / "large-n.toml").read_text(encoding="utf-8"))
+SHIPPED = shipped("large-n")
 PARTS = ("pairs", "depths", "infinite", "escape", "widths")
-
-
-def small(**changes):
-    """The shipped study with few paths and depths; changed tables of parts, as in depths={"model": {"width": 3}}."""
-    found = copy.deepcopy(SHIPPED)
-    parts = found["parts"]
-    for name, depth, dt in (("pairs", 16, 19.0), ("depths", 8, 4.0)):
-        parts[name]["model"] |= {"depth": depth, "kappa": [0.15, 1.0]}
-        parts[name]["run"] |= {"paths": 128, "leaps": 16, "dt": dt, "burn_in": 30 * dt, "duration": 5 * dt}
-    parts["infinite"]["model"] |= {"kappa": 0.3}
-    parts["infinite"]["run"] |= {"paths": 512, "leaps": 8, "dt": 9.0, "burn_in": 500.0, "duration": 50.0}
-    parts["escape"]["model"] |= {"kappa": [0.3, 1.0]}
-    parts["escape"]["run"] |= {"paths": 128, "times": [1, 2, *range(5, 101, 5)]}
-    parts["widths"]["model"] |= {"width": [4, 6, 8], "depth": 4}
-    parts["widths"]["run"] |= {"paths": 32, "dt": 0.14, "burn_in": 4.0, "duration": 2.0}
-    found["study"] |= {"ks": 0.3, "rate": 1.0}
-    for name, tables in changes.items():
-        for section, values in tables.items():
-            parts.get(name, found)[section] |= values
-    return found
+FINITE = {"kappa": [0.15, 1.0]}
+LEAPING = {"paths": 128, "leaps": 16}
+SMALL = overlaid(
+    SHIPPED,
+    within("pairs", "model", FINITE | {"depth": 16}),
+    within("pairs", "run", LEAPING | {"dt": 19.0, "burn_in": 570.0, "duration": 95.0}),
+    within("depths", "model", FINITE | {"depth": 8}),
+    within("depths", "run", LEAPING | {"dt": 4.0, "burn_in": 120.0, "duration": 20.0}),
+    within("infinite", "model", {"kappa": 0.3}),
+    within("infinite", "run", {"paths": 512, "leaps": 8, "dt": 9.0, "burn_in": 500.0, "duration": 50.0}),
+    within("escape", "model", {"kappa": [0.3, 1.0]}),
+    within("escape", "run", {"paths": 128, "times": [1, 2, *range(5, 101, 5)]}),
+    within("widths", "model", {"width": [4, 6, 8], "depth": 4}),
+    within("widths", "run", {"paths": 32, "dt": 0.14, "burn_in": 4.0, "duration": 2.0}),
+    {"study": {"ks": 0.3, "rate": 1.0}},
+)
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return dlnmc.study(small(), tmp_path_factory.mktemp("large_n") / "small.nc", threads=1, progress=False)
+    return dlnmc.study(SMALL, tmp_path_factory.mktemp("large_n") / "small.nc", threads=1, progress=False)
 
 
 def changed(tree, **changes):
@@ -155,37 +150,33 @@ def test_wrong_figures_fail(tree):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("part", "section", "values", "words"),
     [
-        ({"pairs": {"model": {"width": 3}}}, ("pairs.model.width = 3", "width = 2")),
-        ({"depths": {"model": {"depth": [4, math.inf], "kappa": 0.15}}}, ("depths.model.depth = inf", "finite depths")),
-        ({"infinite": {"model": {"depth": 8}}}, ("infinite.model.depth = 8", "depth = inf")),
-        ({"infinite": {"model": {"kappa": [0.3, 0.4]}}}, ("no equilibrium", "0.375", "0.4")),
-        ({"escape": {"run": {"start": "random"}}}, ("'random'", "'law'")),
-        ({"escape": {"run": {"times": [5.0]}}}, ("escape.run.times = [5.0]", "two or more")),
-        ({"widths": {"model": {"kappa": [0.5, 1.0]}}}, ("parts.widths.model.kappa = [0.5, 1.0]", "one kappa")),
-        ({"widths": {"run": {"keep_samples": False}}}, ("widths.run.keep_samples", "states")),
-        (
-            {"depths": {"model": {"energy": {"kind": "polynomial", "coefficients": [0.5, 1.0]}}}},
-            ("depths", "quadratic"),
-        ),
+        ("pairs", "model", {"width": 3}, ("pairs.model.width = 3", "width = 2")),
+        ("depths", "model", {"depth": [4, math.inf], "kappa": 0.15}, ("depths.model.depth = inf", "finite depths")),
+        ("infinite", "model", {"depth": 8}, ("infinite.model.depth = 8", "depth = inf")),
+        ("infinite", "model", {"kappa": [0.3, 0.4]}, ("no equilibrium", "0.375", "0.4")),
+        ("escape", "run", {"start": "random"}, ("'random'", "'law'")),
+        ("escape", "run", {"times": [5.0]}, ("escape.run.times = [5.0]", "two or more")),
+        ("widths", "model", {"kappa": [0.5, 1.0]}, ("parts.widths.model.kappa = [0.5, 1.0]", "one kappa")),
+        ("widths", "run", {"keep_samples": False}, ("widths.run.keep_samples", "states")),
+        ("depths", "model", {"energy": {"kind": "polynomial", "coefficients": [0.5, 1.0]}}, ("depths", "quadratic")),
     ],
 )
-def test_parts_that_are_none_are_refused(changes, words, tmp_path, refused):
-    refused(lambda: dlnmc.study(small(**changes), tmp_path / "x.nc", progress=False), *words)
+def test_what_it_cannot_use_is_refused(part, section, values, words, refused):
+    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *words)
 
 
 def test_one_width_has_pictures_too(tmp_path):
-    tables = small()
-    tables["parts"]["widths"]["model"]["width"] = tables["parts"]["widths"]["model"]["width"][-1]
-    tree = dlnmc.study(tables, tmp_path / "one.nc", threads=2, progress=False)
+    tree = dlnmc.study(
+        overlaid(SMALL, within("widths", "model", {"width": 8})), tmp_path / "one.nc", threads=2, progress=False
+    )
     assert {"transition", "densities"} <= set(findings.pictures(tree))
 
 
 def test_what_is_at_time_0_is_no_growth(tmp_path):
-    tree = dlnmc.study(
-        small(escape={"run": {"times": [0.0, 5.0, 10.0]}}), tmp_path / "small.nc", threads=2, progress=False
-    )
+    tables = overlaid(SMALL, within("escape", "run", {"times": [0.0, 5.0, 10.0]}))
+    tree = dlnmc.study(tables, tmp_path / "small.nc", threads=2, progress=False)
     rows = findings.tables(tree)["growth"]
     assert {row["time"] for row in rows} == {5.0, 10.0}
     assert all(np.isfinite(row["mean_square"]) for row in rows)

@@ -1,13 +1,12 @@
 """The study of matrix completion: limits of flows, the RLE, larger matrices; what they are held against."""
 
-import copy
 import math
 import re
-import tomllib
 
 import numpy as np
 import pytest
 import xarray as xr
+from small_studies import overlaid, shipped, within
 
 import dlnmc
 from dlnmc import findings, studies
@@ -15,30 +14,20 @@ from dlnmc.cli import main
 from dlnmc.studies import matrix_completion
 
 MATRICES = studies.folder().parent / "matrices"
-SHIPPED = tomllib.loads((studies.folder() / "matrix-completion.toml").read_text(encoding="utf-8"))
+SHIPPED = shipped("matrix-completion")
 MASKS = ("few", "many", "digit")
-TINY = {
-    "flow": ({"depth": [2, 1]}, {"paths": 200, "times": [0.0, 20.0, 100.0]}),
-    "langevin": (
-        {"depth": [1, 2], "beta": 32.0, "kappa": 0.25},
-        {"paths": 400, "times": [0.0, 1.0, 12.0], "dt": 0.005},
-    ),
-    "coarse": ({"depth": 2, "beta": 32.0, "kappa": 0.25}, {"paths": 400, "times": [0.0, 12.0], "dt": 0.01}),
-    **dict.fromkeys(MASKS, ({"depth": [1, 2]}, {"paths": 16, "times": [0.0, 0.1, 10.24]})),
-}
-
-
-def small(**changes):
-    """The shipped study of fewer paths and depths; `part__section` changes a section of a part."""
-    found = copy.deepcopy(SHIPPED)
-    for name, (model, run) in TINY.items():
-        found["parts"][name]["model"] |= model
-        found["parts"][name]["run"] |= run
-    found["study"]["fitted"] = 1e-4  # it is not waited as long
-    for key, values in changes.items():
-        part, _, section = key.partition("__")
-        (found["parts"][part][section] if section else found[part]).update(values)
-    return found
+SMALL = overlaid(
+    SHIPPED,
+    within("flow", "model", {"depth": [2, 1]}),
+    within("flow", "run", {"paths": 200, "times": [0.0, 20.0, 100.0]}),
+    within("langevin", "model", {"depth": [1, 2], "beta": 32.0, "kappa": 0.25}),
+    within("langevin", "run", {"paths": 400, "times": [0.0, 1.0, 12.0], "dt": 0.005}),
+    within("coarse", "model", {"depth": 2, "beta": 32.0, "kappa": 0.25}),
+    within("coarse", "run", {"paths": 400, "times": [0.0, 12.0], "dt": 0.01}),
+    *(within(part, "model", {"depth": [1, 2]}) for part in MASKS),
+    *(within(part, "run", {"paths": 16, "times": [0.0, 0.1, 10.24]}) for part in MASKS),
+    {"study": {"fitted": 1e-4}},  # it is not waited as long
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tree(folder):
-    return dlnmc.study(small(), folder / "small.nc", threads=2, progress=False)
+    return dlnmc.study(SMALL, folder / "small.nc", threads=2, progress=False)
 
 
 def changed(tree, change, part="flow"):
@@ -295,7 +284,7 @@ def test_from_the_command_line(tree, folder, capsys):
     assert "effective rank" in text
     assert "stationary" not in text
     assert re.search(r"\d+ passed, 0 failed", text)
-    assert dlnmc.study(small(), folder / "small.nc", progress=False).equals(tree)  # complete: nothing is computed
+    assert dlnmc.study(SMALL, folder / "small.nc", progress=False).equals(tree)  # complete: nothing is computed
 
 
 @pytest.mark.parametrize(
@@ -317,8 +306,8 @@ def test_from_the_command_line(tree, folder, capsys):
         ("coarse", "run", {"times": [0.0, 5.0]}, ("parts.coarse.run", "times to 5", "to 12")),
         ("coarse", "run", {"dt": 0.006}, ("parts.coarse.run", "dt = 0.006", "0.01 or more")),
         (
-            "study",
             "",
+            "study",
             {"hidden": {part: [[i, j, 0.0] for i, j, _ in SHIPPED["study"]["hidden"][part]] for part in MASKS}},
             ("study.hidden.few", "all 32 are 0"),
         ),
@@ -326,14 +315,13 @@ def test_from_the_command_line(tree, folder, capsys):
         ("many", "model", {"width": 9}, ("study.hidden.many", "48 given", "all 81")),
         ("digit", "model", {"beta": 2.0}, ("parts.digit", "beta = 2")),
         ("few", "run", {"paths": 1}, ("parts.few.run.paths = 1", "2 or more")),
-        ("study", "", {"hidden": {}}, ("study.hidden.few", "32 given", "its 0", "all 64")),
-        ("study", "", {"energy": -1.0}, ("energy", "-1")),
-        ("study", "", {"hidden": {"few": [[0, 1]]}}, ("hidden.few.0.2", "missing")),
+        ("", "study", {"hidden": {part: [] for part in MASKS}}, ("study.hidden.few", "32 given", "its 0", "all 64")),
+        ("", "study", {"energy": -1.0}, ("energy", "-1")),
+        ("", "study", {"hidden": {"few": [[0, 1]]}}, ("hidden.few.0.2", "missing")),
     ],
 )
 def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
-    key = f"{part}__{section}" if section else part
-    refused(lambda: studies.load(small(**{key: values})).members(), *pieces)
+    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *pieces)
 
 
 @pytest.mark.parametrize("key", ["flow.run.paths", "parts.flow.run.paths"])
@@ -358,5 +346,6 @@ def test_a_result_without_states_has_no_table(refused, tree):
 
 def test_steps_that_are_too_long_are_told(tmp_path):
     """The control is a run with such steps."""
-    tree = dlnmc.study(small(coarse__run={"dt": 0.4}), tmp_path / "small.nc", threads=2, progress=False)
+    tables = overlaid(SMALL, within("coarse", "run", {"dt": 0.4}))
+    tree = dlnmc.study(tables, tmp_path / "small.nc", threads=2, progress=False)
     assert any(text.startswith("coarse") and "mean energy" in text and "steps of 0.4" in text for text in failing(tree))

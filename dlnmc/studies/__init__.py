@@ -251,19 +251,19 @@ def _with_preset(tables: Mapping[str, Any], preset: str, name: str) -> dict[str,
     if preset not in presets or not isinstance(presets[preset], Mapping):
         known = ", ".join(dict.fromkeys((QUICK, *presets)))
         raise InvalidValue(f"preset = {quoted(preset)}: {name} has {known}")
-    return _overlaid(own, presets[preset])
+    return overlaid(own, presets[preset])
 
 
 def _copied(table: Any) -> Any:
     return {key: _copied(value) for key, value in table.items()} if isinstance(table, Mapping) else table
 
 
-def _overlaid(table: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def overlaid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """A table with the values of another, also within tables; an energy is replaced as a whole."""
     found = dict(table)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping) and key != "energy"
-        found[key] = _overlaid(found[key], value) if both else _copied(value)
+        found[key] = overlaid(found[key], value) if both else _copied(value)
     return found
 
 
