@@ -69,7 +69,7 @@ def test_two_processes_share_the_jobs_and_the_command_shows_it(monkeypatch, capf
 def test_what_does_not_compile_is_named_in_one_line(monkeypatch, refused):
     nothing_exact = DysonBrownianMotion(size=2, beta=2.0, energy="none")
     monkeypatch.setattr(warming, "jobs", lambda: [[nothing_exact], small_jobs()[1]])
-    refused(lambda: warming.warm_up(processes=2), "compiling the kernel of", "'none'", error=RunFailed)
+    refused(lambda: warming.warm_up(processes=2), "compiling the kernel of", "energy=NoEnergy()", error=RunFailed)
 
 
 # --- for real ---------------------------------------------------------------------------------------------------------
