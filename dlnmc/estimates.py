@@ -149,10 +149,10 @@ def _rates(members: Sequence[Member], costs: Sequence[Costs], each: Sequence[int
     for order in alike.values():
         few = np.unique(np.linspace(0, len(order) - 1, MEASURED).round().astype(int))
         nearest |= {index: order[few[np.argmin(np.abs(few - k))]] for k, index in enumerate(order)}
-    rates, seconds = {}, SECONDS / len(set(nearest.values()))
+    rates, measured = {}, set(nearest.values())
     with ThreadPoolExecutor(threads) as pool:
-        for index in set(nearest.values()):
-            one = members[index], each[index], seconds
+        for index in measured:
+            one = members[index], each[index], SECONDS / len(measured)
             rates[index] = sum(pool.map(lambda _, one=one: _rate(*one), range(threads)))
     return [rates[nearest[index]] for index in range(len(members))]
 

@@ -13,7 +13,7 @@ def shipped(name):
 
 
 def overlaid(tables, *changes):
-    """A copy with changes, each as a preset has them."""
+    """The tables with changes, each as a preset has them."""
     return functools.reduce(studies.overlaid, changes, tables)
 
 

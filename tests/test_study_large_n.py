@@ -163,14 +163,14 @@ def test_wrong_figures_fail(tree):
         ("depths", "model", {"energy": {"kind": "polynomial", "coefficients": [0.5, 1.0]}}, ("depths", "quadratic")),
     ],
 )
-def test_what_it_cannot_use_is_refused(part, section, values, words, refused):
-    refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *words)
+def test_parts_that_are_none_are_refused(part, section, values, words, tmp_path, refused):
+    tables = overlaid(SMALL, within(part, section, values))
+    refused(lambda: dlnmc.study(tables, tmp_path / "x.nc", progress=False), *words)
 
 
 def test_one_width_has_pictures_too(tmp_path):
-    tree = dlnmc.study(
-        overlaid(SMALL, within("widths", "model", {"width": 8})), tmp_path / "one.nc", threads=2, progress=False
-    )
+    tables = overlaid(SMALL, within("widths", "model", {"width": 8}))
+    tree = dlnmc.study(tables, tmp_path / "one.nc", threads=2, progress=False)
     assert {"transition", "densities"} <= set(findings.pictures(tree))
 
 

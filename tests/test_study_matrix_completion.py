@@ -315,13 +315,17 @@ def test_from_the_command_line(tree, folder, capsys):
         ("many", "model", {"width": 9}, ("study.hidden.many", "48 given", "all 81")),
         ("digit", "model", {"beta": 2.0}, ("parts.digit", "beta = 2")),
         ("few", "run", {"paths": 1}, ("parts.few.run.paths = 1", "2 or more")),
-        ("", "study", {"hidden": {part: [] for part in MASKS}}, ("study.hidden.few", "32 given", "its 0", "all 64")),
         ("", "study", {"energy": -1.0}, ("energy", "-1")),
         ("", "study", {"hidden": {"few": [[0, 1]]}}, ("hidden.few.0.2", "missing")),
     ],
 )
 def test_what_it_cannot_use_is_refused(part, section, values, pieces, refused):
     refused(lambda: studies.load(overlaid(SMALL, within(part, section, values))).members(), *pieces)
+
+
+def test_hidden_entries_are_asked_for(refused):
+    tables = SMALL | {"study": SMALL["study"] | {"hidden": {}}}
+    refused(lambda: studies.load(tables).members(), "study.hidden.few", "32 given", "its 0", "all 64")
 
 
 @pytest.mark.parametrize("key", ["flow.run.paths", "parts.flow.run.paths"])
